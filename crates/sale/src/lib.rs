@@ -1,0 +1,13 @@
+//! The domain of Hotcake: what a flash sale is, its protocol, its laws, and the ports that it stands on.
+//!
+//! This crate forbids: sockets, SQL, a runtime's I/O and spawn, clocks and randomness. Whatever decides about a purchase
+//! is here, so that tests can drive all of it from one seed.
+//!
+//! The modules in reading order:
+
+pub mod words;
+pub mod order;
+pub mod ports;
+pub mod message;
+pub mod purchase;
+pub mod books;
