@@ -11,3 +11,4 @@ pub mod ports;
 pub mod message;
 pub mod purchase;
 pub mod books;
+pub mod memory;

@@ -147,6 +147,11 @@ impl TryFrom<BatchBody> for Batch {
         if !(1..=BATCH_MAX).contains(&body.asks.len()) {
             return Err(format!("{} asks are no batch", body.asks.len()));
         }
+        let mut digests: Vec<&[u8]> = body.asks.iter().map(|ask| &ask.digest[..]).collect();
+        digests.sort_unstable();
+        if digests.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err("a purchase stands twice in the batch".into());
+        }
         let id = <[u8; 16]>::try_from(body.id).map_err(|_| "a batch's id is sixteen bytes")?;
         Ok(Self {
             id: BatchId::from_bytes(id),

@@ -220,6 +220,10 @@ pub trait Gate: Send + Sync {
     /// A key that is not out is passed over.
     async fn finish_withdrawal(&self, fence: Fence, key: &MovementKey, give_back: bool) -> Result<Fenced<Fact>, Fault>;
 
+    /// What the gate knows of movements: the last raise applied, and the withdrawals that are out and not finished. Read
+    /// only.
+    async fn pending(&self, fence: Fence) -> Result<Fenced<(u64, Vec<Withdrawal>)>, Fault>;
+
     /// The gate's stock. Read only.
     async fn fact(&self, fence: Fence) -> Result<Fenced<Fact>, Fault>;
 

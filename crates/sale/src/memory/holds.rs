@@ -1,0 +1,156 @@
+//! The holds of one sale, compactly: found by purchase, listed by buyer, walked in the order of their making.
+//!
+//! Memory per held order is a promise (400 B in all), so nothing here is stored twice: the two tables hold slot numbers
+//! only and compare through the slots. It knows nothing of stock and limits.
+
+use crate::words::{Ask, BuyerId, Digest};
+use hashbrown::{HashMap, HashTable};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+
+/// Slots per chunk. Chunks never move, so growing costs one chunk and not a copy of everything.
+const CHUNK: usize = 1024;
+const NONE: u32 = u32::MAX;
+
+#[derive(Clone)]
+struct Slot {
+    ask: Ask,
+    /// The same buyer's hold before this one.
+    before: u32,
+}
+
+/// A set of holds.
+#[derive(Clone, Default)]
+pub struct Holds {
+    chunks: Vec<Vec<Option<Slot>>>,
+    by_digest: HashTable<u32>,
+    /// The newest hold of each buyer.
+    by_buyer: HashTable<u32>,
+    /// Purchases whose hold was released.
+    closed: HashMap<Digest, (), BuildHasherDefault<DefaultHasher>>,
+}
+
+impl Holds {
+    /// The hold of a purchase.
+    pub fn get(&self, digest: Digest) -> Option<&Ask> {
+        let at = self.by_digest.find(spread(digest), |&at| self.slot(at).ask.digest == digest)?;
+        Some(&self.slot(*at).ask)
+    }
+
+    /// Whether the purchase was held and released.
+    pub fn is_closed(&self, digest: Digest) -> bool {
+        self.closed.contains_key(&digest)
+    }
+
+    /// All holds of a buyer, newest first.
+    pub fn of<'a>(&'a self, buyer: &'a BuyerId) -> impl Iterator<Item = &'a Ask> {
+        let mut at = self.by_buyer.find(hash(buyer), |&at| self.slot(at).ask.buyer == *buyer).copied().unwrap_or(NONE);
+        std::iter::from_fn(move || {
+            let slot = (at != NONE).then(|| self.slot(at))?;
+            at = slot.before;
+            Some(&slot.ask)
+        })
+    }
+
+    /// Units that a buyer holds.
+    pub fn units_of(&self, buyer: &BuyerId) -> i64 {
+        self.of(buyer).map(|ask| ask.quantity.units()).sum()
+    }
+
+    /// Adds a hold; the purchase must not be held. It is no longer `closed`.
+    pub fn insert(&mut self, ask: Ask) {
+        let at = u32::try_from(self.slots()).ok().filter(|&at| at != NONE).expect("a sale has fewer than 2^32 holds in one epoch");
+        self.closed.remove(&ask.digest);
+        let (digest, buyer) = (spread(ask.digest), hash(&ask.buyer));
+        let chunks = &self.chunks;
+        let before = match self.by_buyer.find_mut(buyer, |&at| slot(chunks, at).ask.buyer == ask.buyer) {
+            Some(newest) => std::mem::replace(newest, at),
+            None => NONE,
+        };
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(Some(Slot { ask, before })),
+            Some(_) | None => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(Some(Slot { ask, before }));
+                self.chunks.push(chunk);
+            }
+        }
+        let chunks = &self.chunks;
+        if before == NONE {
+            self.by_buyer.insert_unique(buyer, at, |&at| hash(&slot(chunks, at).ask.buyer));
+        }
+        self.by_digest.insert_unique(digest, at, |&at| spread(slot(chunks, at).ask.digest));
+    }
+
+    /// Removes a hold, marks its purchase as closed and returns it.
+    pub fn close(&mut self, digest: Digest) -> Option<Ask> {
+        let chunks = &self.chunks;
+        let entry = self.by_digest.find_entry(spread(digest), |&at| slot(chunks, at).ask.digest == digest).ok()?;
+        let (at, _) = entry.remove();
+        let gone = self.chunks[at as usize / CHUNK][at as usize % CHUNK].take().expect("the table names slots that are there");
+        self.unlink(at, &gone);
+        self.closed.insert(digest, ());
+        Some(gone.ask)
+    }
+
+    /// Takes a slot out of its buyer's chain. The slot is empty already, so the chain is walked by number.
+    fn unlink(&mut self, at: u32, gone: &Slot) {
+        let chunks = &self.chunks;
+        let same = |&other: &u32| other == at || chunks[other as usize / CHUNK][other as usize % CHUNK].as_ref().is_some_and(|slot| slot.ask.buyer == gone.ask.buyer);
+        let entry = self.by_buyer.find_entry(hash(&gone.ask.buyer), same).expect("each hold is in its buyer's chain");
+        let newest = *entry.get();
+        if newest == at {
+            let (_, vacant) = entry.remove();
+            if gone.before != NONE {
+                vacant.insert(gone.before);
+            }
+            return;
+        }
+        let mut later = newest;
+        while self.slot(later).before != at {
+            later = self.slot(later).before;
+        }
+        self.chunks[later as usize / CHUNK][later as usize % CHUNK].as_mut().expect("a chain has no gaps").before = gone.before;
+    }
+
+    /// All holds, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Ask> {
+        self.chunks.iter().flatten().flatten().map(|slot| &slot.ask)
+    }
+
+    /// At most `max` holds from position `after` on, and the position to go on from.
+    pub fn page(&self, after: u64, max: usize) -> (Vec<Ask>, Option<u64>) {
+        let mut at = usize::try_from(after).unwrap_or(usize::MAX);
+        let mut holds = Vec::new();
+        while at < self.slots() && holds.len() < max {
+            if let Some(slot) = &self.chunks[at / CHUNK][at % CHUNK] {
+                holds.push(slot.ask.clone());
+            }
+            at += 1;
+        }
+        (holds, (at < self.slots()).then_some(at as u64))
+    }
+
+    fn slots(&self) -> usize {
+        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
+    }
+
+    fn slot(&self, at: u32) -> &Slot {
+        slot(&self.chunks, at)
+    }
+}
+
+fn slot(chunks: &[Vec<Option<Slot>>], at: u32) -> &Slot {
+    chunks[at as usize / CHUNK][at as usize % CHUNK].as_ref().expect("the tables name slots that are there")
+}
+
+/// A digest is uniform already.
+fn spread(digest: Digest) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|i| digest.0[i]))
+}
+
+// Fixed keys: the domain draws no randomness, and a buyer's id is chosen by the shop, not by the buyer.
+fn hash(buyer: &BuyerId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    buyer.hash(&mut hasher);
+    hasher.finish()
+}
