@@ -1,0 +1,81 @@
+//! `cargo xtask ci`: everything that a submission must pass, on a fresh machine. One profile (release), so nothing is built twice.
+
+use crate::machine;
+use crate::steps::{Steps, run as run_command};
+use crate::{cases, tidy};
+use std::path::Path;
+use std::process::Command;
+
+/// What the page's tests drive: a browser and its driver, as Debian names them.
+const BROWSER: [(&str, &str); 2] = [("chromium", "chromium"), ("chromedriver", "chromium-driver")];
+
+/// Runs every step and prints the summary. The cheap steps all run, so that one look shows all of their faults; the dear ones
+/// stop at the first failure.
+pub fn run(root: &Path) -> Result<(), String> {
+    let mut steps = Steps::new();
+    steps.step("what is installed", install);
+    steps.step("format", || run_command(&mut cargo(root, &["fmt", "--all", "--check"])));
+    steps.step("tidy", || tidy::run(root));
+
+    let dear: [(&str, fn(&Path) -> Result<(), String>); 4] = [
+        ("lints", |root| run_command(&mut cargo(root, &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
+        ("build", |root| run_command(&mut cargo(root, &["build", "--release", "--workspace", "--all-targets"]))),
+        ("tests", |root| run_command(&mut cargo(root, &["test", "--release", "--workspace", "--no-fail-fast"]))),
+        ("smoke", smoke),
+    ];
+    let mut left_out = Vec::new();
+    for (name, step) in dear {
+        if steps.well() {
+            steps.step(name, || step(root));
+        } else {
+            left_out.push(name);
+        }
+    }
+    steps.step("cases", || cases::run(root));
+    steps.summary(&left_out)
+}
+
+fn cargo(root: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(root);
+    command
+}
+
+/// Installs what is missing where that is possible. What stays missing is said aloud, and under CI is a failure.
+fn install() -> Result<(), String> {
+    let missing = || BROWSER.iter().filter(|(program, _)| !machine::has(program)).map(|(_, package)| *package).collect::<Vec<_>>();
+    let packages = missing();
+    if packages.is_empty() {
+        println!("nothing is missing");
+        return Ok(());
+    }
+    if machine::is_debian_root() {
+        let apt = |args: &[&str]| run_command(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"));
+        apt(&["update", "-q"])?;
+        apt(&[&["install", "-q", "-y", "--no-install-recommends"], packages.as_slice()].concat())?;
+    }
+    let packages = missing();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let what = format!(
+        "SKIPPED: the page's tests in a browser; they need {} (Debian: apt install {})",
+        packages.join(" and "),
+        packages.join(" ")
+    );
+    if std::env::var("CI").is_ok_and(|value| value == "true") {
+        return Err(format!("{what}. Under CI=true a skip is a failure."));
+    }
+    println!("{what}. Everything embedded is tested.");
+    Ok(())
+}
+
+/// The real binary, as a stranger would meet it: a server of its own, a load over TCP, the audit of all laws at its end.
+fn smoke(root: &Path) -> Result<(), String> {
+    let binary = root.join("target/release/hotcake");
+    run_command(Command::new(&binary).arg("--version"))?;
+    let dir = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
+    let mut bench = Command::new(&binary);
+    bench.args(["bench", "--purchases", "20000", "--units", "3000", "--buyers", "8000", "--cancel-percent", "5", "--pay-percent", "20"]);
+    run_command(bench.current_dir(dir.path()))
+}

@@ -1,0 +1,100 @@
+//! Rules about what may call what: the direction of imports, what the domain must not touch, who may start a task.
+
+use super::{Breach, each_line};
+use crate::tree::File;
+
+pub fn one_way(files: &[File]) -> Vec<Breach> {
+    // (the crate's files, the crates that they must not know)
+    const FORBIDDEN: [(&str, &[&str]); 4] = [
+        ("crates/sale/", &["adapters", "hotcake", "rocketmq", "xtask"]),
+        ("crates/adapters/", &["hotcake", "xtask"]),
+        ("crates/rocketmq/", &["sale", "adapters", "hotcake", "xtask"]),
+        ("xtask/", &["sale", "adapters", "hotcake", "rocketmq"]),
+    ];
+    let mut found = Vec::new();
+    for (place, crates) in FORBIDDEN {
+        for file in files.iter().filter(|file| file.is_rust() && file.path.starts_with(place)) {
+            found.extend(each_line(file, |line| {
+                let bad = crates.iter().find(|name| names_crate(&line.code, name))?;
+                Some(format!("knows {bad}, which stands above it"))
+            }));
+        }
+    }
+    found
+}
+
+/// Whether a line of code has a path that starts at this crate.
+fn names_crate(code: &str, name: &str) -> bool {
+    let path = format!("{name}::");
+    let starts = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+    code.match_indices(&path).any(|(at, _)| starts(at))
+        || code.trim() == format!("use {name};")
+        || code.contains(&format!("extern crate {name}"))
+}
+
+pub fn domain(files: &[File]) -> Vec<Breach> {
+    const FORBIDDEN: [&str; 17] = [
+        "std::net",
+        "std::fs",
+        "std::thread",
+        "std::process",
+        "std::env",
+        "std::io::",
+        "time::Instant",
+        "time::SystemTime",
+        "Instant::now",
+        "SystemTime::now",
+        "tokio::net",
+        "tokio::fs",
+        "tokio::spawn",
+        "tokio::task",
+        "tokio::time",
+        "tokio::runtime",
+        "rand::",
+    ];
+    let inside = |file: &&File| file.is_rust() && file.path.starts_with("crates/sale/src/");
+    let wrong = |file: &File| {
+        each_line(file, |line| {
+            if line.test {
+                return None;
+            }
+            let code = expanded(&line.code);
+            FORBIDDEN.iter().find(|path| code.iter().any(|one| one.contains(*path))).map(|path| format!("touches {path}"))
+        })
+    };
+    files.iter().filter(inside).flat_map(wrong).collect()
+}
+
+/// `use std::{fmt, net};` as `std::fmt` and `std::net`; any other line as it is.
+fn expanded(code: &str) -> Vec<String> {
+    let mut out = vec![code.to_owned()];
+    let Some((before, rest)) = code.split_once("::{") else { return out };
+    let Some(root) = before.trim().strip_prefix("use ") else { return out };
+    let inner = rest.split('}').next().unwrap_or_default();
+    out.extend(inner.split(',').map(|word| format!("{root}::{}::", word.trim())));
+    out
+}
+
+pub fn spawn(files: &[File]) -> Vec<Breach> {
+    // The one file for tasks, and the files of those threads that are no tasks.
+    const ALLOWED: [(&str, &str); 4] = [
+        ("crates/hotcake/src/tasks.rs", "every task of the server"),
+        ("crates/hotcake/src/bench/", "the load generator's watch over its child"),
+        ("crates/adapters/src/embedded/", "the one writer thread of an embedded file"),
+        ("crates/adapters/src/sqlite/", "the one writer thread of an embedded file"),
+    ];
+    const MARKS: [&str; 6] = ["tokio::spawn(", "task::spawn(", "spawn_local(", "thread::spawn(", "thread::Builder", "spawn_blocking("];
+    let outside = |file: &&File| {
+        file.is_rust()
+            && file.path.starts_with("crates/")
+            && !file.path.contains("/examples/")
+            && !ALLOWED.iter().any(|(place, _)| file.path.starts_with(place))
+    };
+    let wrong = |file: &File| {
+        each_line(file, |line| {
+            let bad = MARKS.iter().find(|mark| !line.test && line.code.contains(*mark))?;
+            Some(format!("{bad}…) outside tasks.rs and the writer threads"))
+        })
+    };
+    files.iter().filter(outside).flat_map(wrong).collect()
+}
