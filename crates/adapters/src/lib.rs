@@ -1,1 +1,3 @@
 //! The edge: one file per product and port.
+
+pub mod embedded;
