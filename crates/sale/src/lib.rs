@@ -12,3 +12,4 @@ pub mod message;
 pub mod purchase;
 pub mod books;
 pub mod memory;
+pub mod contract;

@@ -1,0 +1,1 @@
+//! What every [`Gate`](crate::ports::Gate) promises.

@@ -1,0 +1,1 @@
+//! What every [`Queue`](crate::ports::Queue) promises.
