@@ -9,6 +9,7 @@ pub mod words;
 pub mod order;
 pub mod ports;
 pub mod message;
+pub mod admit;
 pub mod purchase;
 pub mod books;
 pub mod memory;

@@ -1,84 +1,93 @@
-//! ★ The protocol, whole: who may buy, look, half message, hold, settle, record; check-back; pay, cancel, expire;
-//! reconcile, rebuild, movements.
-#![allow(unused_variables, missing_docs)] // skeleton
+//! ★ The protocol, whole: look, half message, hold, settle, record; check-back; pay, cancel, expire; reconcile, rebuild,
+//! raises and withdrawals.
+//!
+//! Each file is a verb. The order of a purchase's steps stands in `buy`; the consumer's in `record`; what makes a gate
+//! the decider in `rebuild`. An [`Engine`] is one node: it keeps nothing that the stores could not tell it again.
 
-use crate::books;
-use crate::order::{Change, Order, Payment};
-use crate::ports::*;
-use crate::words::*;
-use std::sync::Arc;
+mod audit;
+mod buy;
+mod check_back;
+mod desk;
+mod filter;
+mod intake;
+mod meters;
+mod movements;
+mod orders;
+mod pay;
+mod rebuild;
+mod reconcile;
+mod record;
+mod settings;
+mod ticket;
+mod watch;
 
-/// The stores under one engine.
+pub use meters::{Count, Meters};
+pub use settings::Settings;
+
+use crate::order::Order;
+use crate::ports::{Clock, Fact, Fault, Gate, Ledger, Movement, Queue};
+use crate::words::{Busy, BuyerId, OrderId, PurchaseKey, Refusal, Sale, SaleId, Time};
+use desk::{Desk, lock};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+/// The stores under an engine.
 #[derive(Clone)]
 pub struct Stores {
+    /// Decides.
     pub gate: Arc<dyn Gate>,
+    /// Carries.
     pub queue: Arc<dyn Queue>,
+    /// Records.
     pub ledger: Arc<dyn Ledger>,
+    /// The node's own time.
     pub clock: Arc<dyn Clock>,
-}
-
-/// The protocol's times and limits. Each is a configuration key of the same name.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Settings {
-    /// Age of a hold before the reconciler acts on it.
-    pub hold_age_ms: u64,
-    /// Age of a ticket after which a purchase that left nothing is closed as lost. Exceeds the hold age and the check-back.
-    pub stuck_ms: u64,
-    /// Longest wait of a rebuild for the consumer to catch up.
-    pub drain_ms: u64,
-    /// How long one rebuild keeps the others away.
-    pub lease_ms: u64,
-    /// A sold-out fact lapses unless the gate confirmed it within this time.
-    pub fact_ms: u64,
-    /// Most purchases in one batch.
-    pub batch_max: usize,
-    /// How long a lane gathers when the last batch had at least `gather_from` purchases. Zero: never.
-    pub gather_us: u64,
-    pub gather_from: usize,
-    /// Most purchases recorded in one transaction.
-    pub merge_max: usize,
-    /// Most asks on their way on this node; above it, `overloaded`.
-    pub asks_max: usize,
-    /// Most committed messages behind which the intake still accepts; above it, `overloaded`.
-    pub backlog_max: u64,
-    /// Deliveries after which a message that cannot be recorded is parked.
-    pub deliveries_max: u32,
-    /// Holds or rows that one pass of a background loop looks at.
-    pub page_max: usize,
 }
 
 /// What a buyer wishes.
 #[derive(Clone, Debug)]
 pub struct Wish {
+    /// Of which sale.
     pub sale: SaleId,
+    /// Who.
     pub buyer: BuyerId,
+    /// The buyer's name for this purchase.
     pub key: PurchaseKey,
+    /// How many units; checked by admission.
     pub quantity: u32,
-    /// How long to wait for the row; zero: answer as soon as it is decided.
+    /// How long to wait for the row, in milliseconds; zero: the decision is enough.
     pub wait_ms: u64,
-    /// A ticket that an earlier answer carried; a valid one forces the look-up.
+    /// A ticket of an earlier answer. A valid one forces the look-up.
     pub ticket: Option<String>,
 }
 
-/// The answer to a POST.
+/// The answer to a wish.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// The key names this order (whatever its status).
+    /// The key names this order, whatever its status.
     Row(Box<Order>),
-    /// Not known yet. Ask with the ticket.
-    Processing { id: OrderId, ticket: String },
+    /// Not known yet.
+    Processing {
+        /// The order's id, when there will be one.
+        id: OrderId,
+        /// To be shown when asking for it.
+        ticket: String,
+    },
     /// Decided against.
     Refused(Refusal),
     /// Nothing was decided or touched.
     Busy(Busy),
 }
 
-/// The answer to a GET of an order.
+/// The answer to "what became of this order?".
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Shown {
+    /// Its row.
     Row(Box<Order>),
+    /// Not known yet.
     Processing,
-    /// No such order, or not this buyer's.
+    /// There is none, or it is not this buyer's.
     Unknown,
 }
 
@@ -87,177 +96,199 @@ pub enum Shown {
 pub enum Cancelled {
     /// It is cancelled, now or since before.
     Done(Box<Order>),
-    /// Too late: the order is this now (paid, expired …).
+    /// Too late: the order is something else now.
     Late(Box<Order>),
-    /// Not known yet whether there is anything to cancel (gate not whole).
-    Processing,
+    /// There is none, or it is not this buyer's.
     Unknown,
 }
 
-/// A sale as this node sees it now.
+/// A sale as this node sees it.
 #[derive(Clone, Debug)]
 pub struct SaleView {
+    /// The ledger's row, as last read.
     pub sale: Arc<Sale>,
-    /// The gate is not whole.
+    /// The gate is not known to be whole.
     pub recovering: bool,
-    /// The gate's stock as last learned, if ever in this epoch.
+    /// The gate's stock as last learned in this epoch.
     pub fact: Option<Fact>,
-    /// The ledger's clock now, as this node knows it.
+    /// The ledger's clock, as this node knows it.
     pub now: Time,
 }
 
 /// What an operator's verb on a sale came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Operated {
+    /// Done; the sale as it is now.
     Done(Box<Sale>),
-    /// The sale's status does not allow it; the sale as it is.
+    /// Its status does not allow it; the sale as it is.
     NotNow(Box<Sale>),
-    /// Somebody else is rebuilding; try again.
+    /// Its gate is being rebuilt; try again.
     Recovering,
+    /// There is no such sale.
     NoSale,
 }
 
 /// What an operator's movement came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Stocked {
+    /// It stands, now or since an earlier call with its key.
     Done(Movement),
+    /// Its key stands for a movement of other units.
     Mismatch(Movement),
-    /// Not that many units (left in the gate), or the sum would be too great.
-    Refused { left: i64 },
+    /// Fewer units can be withdrawn, or the sum would be too great.
+    Refused {
+        /// Units left.
+        left: i64,
+    },
+    /// The gate is being rebuilt; try again with the same key.
     Recovering,
+    /// The sale's status does not allow it.
     NotNow,
+    /// There is no such sale.
     NoSale,
 }
 
-/// What a reconciler's pass found and mended.
+/// What a reconciler found and mended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Reconciled {
+    /// Holds looked at.
     pub looked: u64,
+    /// Orders recorded from their hold.
     pub recorded: u64,
+    /// Holds of dead orders released.
     pub released: u64,
+    /// Raises applied to the gate.
     pub raises: u64,
+    /// Withdrawals completed.
     pub withdrawals: u64,
 }
 
 impl Reconciled {
-    /// Nothing was out of order.
+    /// Whether nothing was out of order.
     pub fn clean(&self) -> bool {
         Self { looked: 0, ..*self } == Self::default()
     }
 }
 
-/// Counters of the protocol, for /metrics. Plain atomics: see `meters.rs`.
-pub struct Engine {}
-
-impl Engine {
-    /// `node`: this process's name, random. `ticket_keys`: (number, secret), the first signs, all verify.
-    pub fn new(stores: Stores, settings: Settings, node: u64, ticket_keys: Vec<(u8, Vec<u8>)>) -> Arc<Self> {
-        todo!()
-    }
-    /// Reads all sales and makes every gate whole (embedded: rebuilds it). Call once, while `record_pass` runs.
-    pub async fn start(&self) -> Result<(), Fault> {
-        todo!()
-    }
-
-    // --- buyers
-    pub async fn buy(&self, wish: Wish) -> Answer {
-        todo!()
-    }
-    /// `wait_ms`: answers as soon as the order's version is above `after` (or it has a row, when `after` is None).
-    pub async fn order(&self, id: OrderId, buyer: &BuyerId, ticket: Option<&str>, after: Option<u32>, wait_ms: u64) -> Result<Shown, Fault> {
-        todo!()
-    }
-    pub async fn cancel(&self, id: OrderId, buyer: &BuyerId, ticket: Option<&str>) -> Result<Cancelled, Fault> {
-        todo!()
-    }
-    /// Late payments buy again here.
-    pub async fn pay(&self, paying: &Paying) -> Result<Paid, Fault> {
-        todo!()
-    }
-    pub fn sale(&self, id: SaleId) -> Option<SaleView> {
-        todo!()
-    }
-    pub fn sales(&self) -> Vec<SaleView> {
-        todo!()
-    }
-
-    // --- operators
-    pub async fn create(&self, terms: &Terms, units: i64, actor: &str) -> Result<Result<Sale, Sale>, Fault> {
-        todo!()
-    }
-    pub async fn open(&self, sale: SaleId) -> Result<Operated, Fault> {
-        todo!()
-    }
-    pub async fn pause(&self, sale: SaleId) -> Result<Operated, Fault> {
-        todo!()
-    }
-    /// Stops admitting, drains, bumps.
-    pub async fn close_sale(&self, sale: SaleId) -> Result<Operated, Fault> {
-        todo!()
-    }
-    pub async fn archive(&self, sale: SaleId) -> Result<Operated, Fault> {
-        todo!()
-    }
-    pub async fn restock(&self, sale: SaleId, key: &MovementKey, units: i64, actor: &str, reason: &str) -> Result<Stocked, Fault> {
-        todo!()
-    }
-    pub async fn withdraw(&self, sale: SaleId, withdrawal: &Withdrawal) -> Result<Stocked, Fault> {
-        todo!()
-    }
-    /// One pass over everything, holds of every age.
-    pub async fn reconcile(&self, sale: SaleId) -> Result<Option<Reconciled>, Fault> {
-        todo!()
-    }
-    pub async fn rebuild(&self, sale: SaleId) -> Result<Operated, Fault> {
-        todo!()
-    }
-    pub async fn refund(&self, id: OrderId) -> Result<Refunding, Fault> {
-        todo!()
-    }
-    /// Reads the stores and checks every law. `told`: what buyers were told, if somebody knows.
-    pub async fn audit(&self, told: Option<&[books::Tale]>) -> Result<books::Report, Fault> {
-        todo!()
-    }
-    /// The ledger, for reading pages of orders, movements, histories.
-    pub fn ledger(&self) -> &dyn Ledger {
-        todo!()
-    }
-    /// The queue, for dead letters and replay.
-    pub fn queue(&self) -> &dyn Queue {
-        todo!()
-    }
-
-    // --- loops: tasks call each in a loop until stopped; each returns by itself within about `wait_ms` (or when done)
-    /// Forms batches and decides them. Waits at most `wait_ms` for asks.
-    pub async fn intake_pass(&self, wait_ms: u64) {
-        todo!()
-    }
-    pub async fn check_back_pass(&self, wait_ms: u64) -> Result<(), Fault> {
-        todo!()
-    }
-    pub async fn record_pass(&self, wait_ms: u64) -> Result<(), Fault> {
-        todo!()
-    }
-    /// Call about every second.
-    pub async fn reconcile_pass(&self) -> Result<Reconciled, Fault> {
-        todo!()
-    }
-    /// Expires unpaid orders, finishes late payments. Call about every second.
-    pub async fn clock_pass(&self) -> Result<(), Fault> {
-        todo!()
-    }
-    /// Refreshes sales, sold-out facts, the ledger's clock; finds a gate that is not whole and rebuilds it. About every 300 ms.
-    pub async fn watch_pass(&self) -> Result<(), Fault> {
-        todo!()
-    }
-    /// From now on every ask is answered `overloaded`; resolves when no ask is on its way.
-    pub async fn drain(&self) {
-        todo!()
-    }
-    /// Asks on their way on this node.
-    pub fn asks_in_flight(&self) -> usize {
-        todo!()
-    }
+/// One node.
+pub struct Engine {
+    stores: Stores,
+    settings: Settings,
+    tickets: ticket::Tickets,
+    /// This process's name in batch ids.
+    node: u64,
+    batches: AtomicU64,
+    desks: RwLock<BTreeMap<SaleId, Arc<Desk>>>,
+    intake: intake::Intake,
+    watch: watch::Watch,
+    ledger_time: Mutex<LedgerTime>,
+    /// The ledger's greatest sequence that this node has seen.
+    seq: AtomicU64,
+    /// The queue held too much when it was last asked.
+    backed_up: AtomicBool,
+    last_fault: Mutex<Option<String>>,
+    meters: Meters,
 }
 
-pub fn _uses(_: Change, _: Payment) {}
+/// The ledger's clock as last read, and when that was by the node's own.
+#[derive(Clone, Copy, Default)]
+struct LedgerTime {
+    time: Time,
+    at_us: u64,
+}
+
+impl Engine {
+    /// A node over these stores. `node` is this process's name, never used before; `ticket_keys` are shared by all nodes,
+    /// number and secret, the first signs and all verify.
+    pub fn new(stores: Stores, settings: Settings, node: u64, ticket_keys: &[(u8, Vec<u8>)]) -> Arc<Self> {
+        Arc::new(Self {
+            stores,
+            settings,
+            tickets: ticket::Tickets::new(ticket_keys),
+            node,
+            batches: AtomicU64::new(1),
+            desks: RwLock::default(),
+            intake: intake::Intake::default(),
+            watch: watch::Watch::default(),
+            ledger_time: Mutex::default(),
+            seq: AtomicU64::new(0),
+            backed_up: AtomicBool::new(false),
+            last_fault: Mutex::default(),
+            meters: Meters::default(),
+        })
+    }
+
+    /// One sale as this node sees it.
+    pub fn sale(&self, sale: SaleId) -> Option<SaleView> {
+        self.desk(sale).map(|desk| self.view(&desk))
+    }
+
+    /// All sales as this node sees them, by id.
+    pub fn sales(&self) -> Vec<SaleView> {
+        self.all_desks().iter().map(|desk| self.view(desk)).collect()
+    }
+
+    fn view(&self, desk: &Desk) -> SaleView {
+        let sale = desk.sale();
+        SaleView { recovering: sale.status.has_gate() && !desk.is_whole(), fact: desk.fact(), now: self.ledger_now(), sale }
+    }
+
+    /// The ledger, for reading.
+    pub fn ledger(&self) -> &dyn Ledger {
+        self.stores.ledger.as_ref()
+    }
+
+    /// The queue, for what was parked.
+    pub fn queue(&self) -> &dyn Queue {
+        self.stores.queue.as_ref()
+    }
+
+    /// What the protocol counted.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// The last fault that a pass met and went on from, for a log; asking takes it.
+    pub fn take_fault(&self) -> Option<String> {
+        lock(&self.last_fault).take()
+    }
+
+    /// The ledger's clock now, as this node knows it.
+    pub fn ledger_now(&self) -> Time {
+        let read = *lock(&self.ledger_time);
+        read.time.after_ms((self.stores.clock.elapsed_us().saturating_sub(read.at_us) / 1_000).cast_signed())
+    }
+
+    /// Takes a time that the ledger showed. A node's idea of it never goes back.
+    fn note_time(&self, time: Time) {
+        let now = self.ledger_now();
+        if time > now {
+            *lock(&self.ledger_time) = LedgerTime { time, at_us: self.stores.clock.elapsed_us() };
+        }
+    }
+
+    fn note_seq(&self, seq: u64) {
+        self.seq.fetch_max(seq, Ordering::AcqRel);
+    }
+
+    fn recorded_seq(&self) -> u64 {
+        self.seq.load(Ordering::Acquire)
+    }
+
+    async fn note_backlog(&self) {
+        match self.stores.queue.backlog().await {
+            Ok(backlog) => self.backed_up.store(backlog.committed > self.settings.backlog_max, Ordering::Release),
+            Err(fault) => self.faulted(&fault),
+        }
+    }
+
+    fn is_backed_up(&self) -> bool {
+        self.backed_up.load(Ordering::Acquire)
+    }
+
+    /// A store gave no answer, and the protocol goes on by another way.
+    fn faulted(&self, fault: &Fault) {
+        self.meters.faults.add(1);
+        *lock(&self.last_fault) = Some(fault.what.clone());
+    }
+}

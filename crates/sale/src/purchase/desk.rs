@@ -1,0 +1,185 @@
+//! One sale on this node: what the node knows of it, and the lane in which its asks wait.
+//!
+//! All of it may be forgotten at any time: the ledger and the gate know better, and a desk only spares asking them.
+
+use super::filter::Filter;
+use super::intake::Lane;
+use crate::ports::{Fact, Fence};
+use crate::words::{Ask, Digest, Sale, SaleId};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+/// One sale on this node.
+pub(super) struct Desk {
+    pub(super) id: SaleId,
+    sale: RwLock<Arc<Sale>>,
+    /// The gate of the sale's epoch answered as such, and has not been found otherwise since.
+    whole: AtomicBool,
+    fact: Mutex<Option<Learned>>,
+    known: Mutex<Known>,
+    pub(super) lane: Mutex<Lane>,
+    pub(super) walk: Mutex<Walk>,
+    /// Holds of dead orders that could not be released yet.
+    owed: Mutex<Vec<Digest>>,
+}
+
+/// A fact, and when the gate last confirmed that there is nothing newer.
+#[derive(Clone, Copy)]
+struct Learned {
+    fact: Fact,
+    at_us: u64,
+}
+
+/// The ids that gate and ledger know.
+#[derive(Default)]
+struct Known {
+    filter: Filter,
+    /// How far the loading from the ledger has come.
+    loading: Loading,
+}
+
+/// How far the filter's loading has come: newest orders first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Loading {
+    /// Not begun.
+    #[default]
+    Begin,
+    /// The page to read next.
+    At(u64),
+    /// All of the ledger's ids are in.
+    Done,
+}
+
+/// Where the reconciler's walks over the holds stand.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Walk {
+    /// All holds before this position were seen with a row once, in this epoch.
+    pub(super) fresh: u64,
+    /// The slow walk over all holds.
+    pub(super) round: u64,
+}
+
+impl Desk {
+    pub(super) fn new(sale: Sale) -> Self {
+        Self {
+            id: sale.terms.id,
+            sale: RwLock::new(Arc::new(sale)),
+            whole: AtomicBool::new(false),
+            fact: Mutex::default(),
+            known: Mutex::default(),
+            lane: Mutex::default(),
+            walk: Mutex::default(),
+            owed: Mutex::default(),
+        }
+    }
+
+    pub(super) fn sale(&self) -> Arc<Sale> {
+        Arc::clone(&self.sale.read().expect("no code panics while it holds a desk"))
+    }
+
+    /// Takes a fresher row of the ledger. A new epoch means: the gate is not known to be whole.
+    pub(super) fn learn_sale(&self, sale: Sale) {
+        let mut slot = self.sale.write().expect("no code panics while it holds a desk");
+        if sale.epoch < slot.epoch {
+            return;
+        }
+        if sale.epoch > slot.epoch {
+            self.whole.store(false, Ordering::Release);
+            *lock(&self.walk) = Walk::default();
+        }
+        if *slot.as_ref() != sale {
+            *slot = Arc::new(sale);
+        }
+    }
+
+    /// The decider that this node asks, or `None` while it is not known to be whole.
+    pub(super) fn fence(&self) -> Option<Fence> {
+        self.is_whole().then(|| fence_of(&self.sale()))
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Acquire)
+    }
+
+    /// The gate answered under this fence.
+    pub(super) fn is_whole_under(&self, fence: Fence) {
+        // The lock keeps a new epoch from slipping in between the comparison and the mark.
+        let sale = self.sale.read().expect("no code panics while it holds a desk");
+        if fence_of(&sale) == fence && sale.status.has_gate() {
+            self.whole.store(true, Ordering::Release);
+        }
+    }
+
+    /// The gate said that it is not the decider of this fence.
+    pub(super) fn is_stale_under(&self, fence: Fence) {
+        let sale = self.sale.read().expect("no code panics while it holds a desk");
+        if fence_of(&sale) == fence {
+            self.whole.store(false, Ordering::Release);
+        }
+    }
+
+    /// Takes a fact from the gate, if it is not older than what is known.
+    pub(super) fn learn_fact(&self, fact: Fact, now_us: u64) {
+        let mut slot = lock(&self.fact);
+        match slot.as_ref() {
+            Some(known) if (known.fact.epoch, known.fact.version) > (fact.epoch, fact.version) => {}
+            Some(_) | None => *slot = Some(Learned { fact, at_us: now_us }),
+        }
+    }
+
+    /// The newest fact of the sale's epoch, whatever its age.
+    pub(super) fn fact(&self) -> Option<Fact> {
+        let epoch = self.sale().epoch;
+        lock(&self.fact).map(|known| known.fact).filter(|fact| fact.epoch == epoch)
+    }
+
+    /// The newest fact, if the gate confirmed it lately: the one that may refuse without asking.
+    pub(super) fn fresh_fact(&self, now_us: u64, fact_ms: u64) -> Option<Fact> {
+        let known = (*lock(&self.fact))?;
+        let fresh = now_us.saturating_sub(known.at_us) <= fact_ms * 1_000;
+        (fresh && known.fact.epoch == self.sale().epoch).then_some(known.fact)
+    }
+
+    /// Whether gate or ledger may know the id. Until the filter is loaded, they may know any.
+    pub(super) fn may_know(&self, digest: Digest) -> bool {
+        let known = lock(&self.known);
+        known.loading != Loading::Done || known.filter.may_contain(digest)
+    }
+
+    pub(super) fn remember(&self, asks: &[Ask]) {
+        let mut known = lock(&self.known);
+        asks.iter().for_each(|ask| known.filter.insert(ask.digest));
+    }
+
+    pub(super) fn loading(&self) -> Loading {
+        lock(&self.known).loading
+    }
+
+    /// Puts a page of the ledger's ids into the filter.
+    pub(super) fn load_known(&self, digests: impl Iterator<Item = Digest>, then: Loading) {
+        let mut known = lock(&self.known);
+        digests.for_each(|digest| known.filter.insert(digest));
+        known.loading = then;
+    }
+
+    /// Notes holds that are still to be released. Bounded: what does not fit, the slow walk finds.
+    pub(super) fn owe(&self, digests: &[Digest]) {
+        const OWED_MAX: usize = 10_000;
+        let mut owed = lock(&self.owed);
+        let room = OWED_MAX.saturating_sub(owed.len());
+        owed.extend(digests.iter().take(room));
+    }
+
+    pub(super) fn take_owed(&self) -> Vec<Digest> {
+        std::mem::take(&mut *lock(&self.owed))
+    }
+}
+
+/// The fence of a sale's present epoch.
+pub(super) fn fence_of(sale: &Sale) -> Fence {
+    Fence { sale: sale.terms.id, epoch: sale.epoch, run: sale.run }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no code panics while it holds a lock of the engine")
+}

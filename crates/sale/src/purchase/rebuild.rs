@@ -1,0 +1,248 @@
+//! Who decides: opening, rebuilding, closing and archiving a sale, and finding a gate that is not whole.
+//!
+//! Opening a sale is its first rebuild. Whoever changes who decides bumps the epoch, in the ledger transaction that sets
+//! the new state; what an older epoch decided is refused from then on, wherever it turns up.
+
+use super::desk::{Desk, Loading, fence_of};
+use super::{Engine, Operated};
+use crate::admit::is_settled;
+use crate::ports::{BumpAsk, Bumped, Fault, Opening, Rebuild, SaleChange};
+use crate::words::{Ask, Sale, SaleId, SaleStatus, Terms};
+use std::sync::Arc;
+
+/// Holds written to the gate in one call.
+const LOAD_MAX: usize = 10_000;
+/// How often a drain looks whether the consumer has caught up.
+const DRAIN_LOOK_US: u64 = 10_000;
+/// Pages of ids that one pass puts into a sale's filter.
+const KNOWN_PAGES: usize = 20;
+
+/// What came of trying to make a gate whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wholeness {
+    Whole,
+    /// Another node has the lease, or the gate changed meanwhile: try again later.
+    NotYet,
+    NoSale,
+}
+
+impl Engine {
+    /// Reads all sales and makes every gate whole. To be called once, while records are being passed.
+    pub async fn start(&self) -> Result<(), Fault> {
+        self.note_seq(self.stores.ledger.seq().await?);
+        self.refresh_all().await?;
+        for desk in self.all_desks() {
+            let sale = desk.sale();
+            if sale.status.has_gate() && !self.check_whole(&desk).await? {
+                self.make_whole(&desk, sale.status).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refreshes what this node knows of its sales; finds gates that are not whole and rebuilds them. To be called every
+    /// 300 milliseconds or so.
+    pub async fn watch_pass(&self) -> Result<(), Fault> {
+        self.refresh_all().await?;
+        self.note_backlog().await;
+        for desk in self.all_desks() {
+            let sale = desk.sale();
+            if sale.status.has_gate() && sale.stopped.is_none() && !self.check_whole(&desk).await? {
+                self.make_whole(&desk, sale.status).await?;
+            }
+            self.load_known(&desk).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a sale, as a draft.
+    pub async fn create(&self, terms: &Terms, units: i64, actor: &str) -> Result<Result<Sale, Sale>, Fault> {
+        let made = self.stores.ledger.create_sale(terms, units, actor).await?;
+        self.desk_of(made.as_ref().unwrap_or_else(|there| there).clone());
+        Ok(made)
+    }
+
+    /// Opens a draft, or a paused sale again.
+    pub async fn open(&self, sale: SaleId) -> Result<Operated, Fault> {
+        let Some(desk) = self.fresh_desk(sale).await? else { return Ok(Operated::NoSale) };
+        let now = desk.sale();
+        match now.status {
+            SaleStatus::Draft | SaleStatus::Paused => self.operate(&desk, SaleStatus::Open).await,
+            SaleStatus::Open if self.check_whole(&desk).await? => Ok(Operated::Done(Box::new(now.as_ref().clone()))),
+            SaleStatus::Open => self.operate(&desk, SaleStatus::Open).await,
+            SaleStatus::Ended | SaleStatus::Archived => Ok(Operated::NotNow(Box::new(now.as_ref().clone()))),
+        }
+    }
+
+    /// Stops selling for now.
+    pub async fn pause(&self, sale: SaleId) -> Result<Operated, Fault> {
+        self.change(sale, SaleChange::Pause, |status| matches!(status, SaleStatus::Paused)).await
+    }
+
+    /// Stops selling for good: first admits nobody, then lets holds and messages arrive, then changes who decides.
+    pub async fn close_sale(&self, sale: SaleId) -> Result<Operated, Fault> {
+        match self.change(sale, SaleChange::End, |status| matches!(status, SaleStatus::Ended)).await? {
+            Operated::Done(_) => match self.desk(sale) {
+                Some(desk) => self.operate(&desk, SaleStatus::Ended).await,
+                None => Ok(Operated::NoSale),
+            },
+            other => Ok(other),
+        }
+    }
+
+    /// Takes an ended sale whose orders are all settled and whose laws hold out of the gate.
+    pub async fn archive(&self, sale: SaleId) -> Result<Operated, Fault> {
+        let Some(desk) = self.fresh_desk(sale).await? else { return Ok(Operated::NoSale) };
+        let now = desk.sale();
+        let settled = match self.stores.ledger.books(sale).await? {
+            Some(books) => books.orders.iter().all(|order| is_settled(order.status)),
+            None => return Ok(Operated::NoSale),
+        };
+        let ready = now.status == SaleStatus::Ended && settled && self.audit_of(&desk).await?.breaches.is_empty();
+        if now.status != SaleStatus::Archived && !ready {
+            return Ok(Operated::NotNow(Box::new(now.as_ref().clone())));
+        }
+        let fence = fence_of(&now);
+        let operated = self.change(sale, SaleChange::Archive, |status| matches!(status, SaleStatus::Archived)).await?;
+        if matches!(operated, Operated::Done(_)) {
+            self.stores.gate.drop_sale(fence).await?;
+        }
+        Ok(operated)
+    }
+
+    /// Builds a sale's gate anew, whatever it holds.
+    pub async fn rebuild(&self, sale: SaleId) -> Result<Operated, Fault> {
+        let Some(desk) = self.fresh_desk(sale).await? else { return Ok(Operated::NoSale) };
+        let now = desk.sale();
+        if now.status.has_gate() { self.operate(&desk, now.status).await } else { Ok(Operated::NotNow(Box::new(now.as_ref().clone()))) }
+    }
+
+    async fn operate(&self, desk: &Arc<Desk>, to: SaleStatus) -> Result<Operated, Fault> {
+        Ok(match self.make_whole(desk, to).await? {
+            Wholeness::Whole if desk.sale().status == to => Operated::Done(Box::new(desk.sale().as_ref().clone())),
+            Wholeness::Whole | Wholeness::NotYet => Operated::Recovering,
+            Wholeness::NoSale => Operated::NoSale,
+        })
+    }
+
+    async fn change(&self, sale: SaleId, change: SaleChange, is_done: fn(SaleStatus) -> bool) -> Result<Operated, Fault> {
+        let Some(changed) = self.stores.ledger.change_sale(sale, &change).await? else { return Ok(Operated::NoSale) };
+        self.desk_of(changed.clone());
+        Ok(if is_done(changed.status) { Operated::Done(Box::new(changed)) } else { Operated::NotNow(Box::new(changed)) })
+    }
+
+    /// Asks the gate whether it is the sale's decider, and learns its stock.
+    async fn check_whole(&self, desk: &Desk) -> Result<bool, Fault> {
+        let fence = fence_of(&desk.sale());
+        match self.stores.gate.fact(fence).await? {
+            Ok(fact) => {
+                desk.learn_fact(fact, self.stores.clock.elapsed_us());
+                desk.is_whole_under(fence);
+                Ok(true)
+            }
+            Err(_) => {
+                desk.is_stale_under(fence);
+                Ok(false)
+            }
+        }
+    }
+
+    /// The rebuild. Fails closed from its first line; one node of many does it, fenced in the ledger.
+    async fn make_whole(&self, desk: &Arc<Desk>, to: SaleStatus) -> Result<Wholeness, Fault> {
+        desk.is_stale_under(fence_of(&desk.sale()));
+        self.wait_for_consumer().await;
+        let run = self.stores.gate.run().await?;
+        let lease_ms = i64::try_from(self.settings.lease_ms).unwrap_or(i64::MAX);
+        let ask = BumpAsk { sale: desk.id, seen: desk.sale().epoch, run, to, lease_ms };
+        let Rebuild { sale, live, withdrawals } = match self.stores.ledger.bump(ask).await? {
+            Bumped::Won(rebuild) => *rebuild,
+            Bumped::Moved(_) | Bumped::Leased(_) => {
+                self.refresh(desk).await?;
+                return Ok(Wholeness::NotYet);
+            }
+            Bumped::NoSale => return Ok(Wholeness::NoSale),
+        };
+        let fence = fence_of(&sale);
+        let opening = Opening { left: sale.left - sale.terms.holdback, raises: sale.raises, withdrawals };
+        desk.learn_sale(sale);
+        desk.remember(&live);
+        let mut live = live.into_iter();
+        loop {
+            let part: Vec<Ask> = live.by_ref().take(LOAD_MAX).collect();
+            if part.is_empty() {
+                break;
+            }
+            if self.stores.gate.load(fence, part).await?.is_err() {
+                return Ok(Wholeness::NotYet);
+            }
+        }
+        let Ok(fact) = self.stores.gate.publish(fence, opening).await? else { return Ok(Wholeness::NotYet) };
+        self.stores.ledger.whole(desk.id, fence.epoch).await?;
+        desk.learn_fact(fact, self.stores.clock.elapsed_us());
+        desk.is_whole_under(fence);
+        self.meters.rebuilds.add(1);
+        Ok(Wholeness::Whole)
+    }
+
+    /// Lets the consumer catch up, so that fewer accepted holds are refused by the new epoch. Half messages are not
+    /// waited for; a broker that does not answer is not waited for at all.
+    async fn wait_for_consumer(&self) {
+        let until_us = self.stores.clock.elapsed_us() + self.settings.drain_ms * 1_000;
+        while self.stores.clock.elapsed_us() < until_us {
+            match self.stores.queue.backlog().await {
+                Ok(backlog) if backlog.committed > 0 => self.stores.clock.sleep_us(DRAIN_LOOK_US).await,
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    async fn refresh_all(&self) -> Result<(), Fault> {
+        let now = self.stores.ledger.now().await?;
+        self.note_time(now);
+        for sale in self.stores.ledger.sales().await? {
+            self.desk_of(sale);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn refresh(&self, desk: &Desk) -> Result<(), Fault> {
+        if let Some(sale) = self.stores.ledger.sale(desk.id).await? {
+            desk.learn_sale(sale);
+        }
+        Ok(())
+    }
+
+    async fn fresh_desk(&self, sale: SaleId) -> Result<Option<Arc<Desk>>, Fault> {
+        let row = self.stores.ledger.sale(sale).await?;
+        Ok(row.map(|row| self.desk_of(row)))
+    }
+
+    /// The desk of a sale as the ledger just showed it; made if there was none.
+    fn desk_of(&self, sale: Sale) -> Arc<Desk> {
+        if let Some(desk) = self.desk(sale.terms.id) {
+            desk.learn_sale(sale);
+            return desk;
+        }
+        let mut desks = self.desks.write().expect("no code panics while it holds the desks");
+        Arc::clone(desks.entry(sale.terms.id).or_insert_with(|| Arc::new(Desk::new(sale))))
+    }
+
+    pub(super) fn all_desks(&self) -> Vec<Arc<Desk>> {
+        self.desks.read().expect("no code panics while it holds the desks").values().map(Arc::clone).collect()
+    }
+
+    /// Goes on putting the ledger's ids into a sale's filter.
+    async fn load_known(&self, desk: &Desk) -> Result<(), Fault> {
+        for _ in 0..KNOWN_PAGES {
+            let after = match desk.loading() {
+                Loading::Begin => None,
+                Loading::At(at) => Some(at),
+                Loading::Done => return Ok(()),
+            };
+            let page = self.stores.ledger.page(desk.id, after, self.settings.page_max).await?;
+            desk.load_known(page.orders.iter().map(|order| order.ask.digest), page.next.map_or(Loading::Done, Loading::At));
+        }
+        Ok(())
+    }
+
+}

@@ -1,0 +1,136 @@
+//! The reconciler: repairs what a crash, a lost message or a lost reply left behind, by the functions that do the normal
+//! work. It takes no input and may run at any time, twice, on every node.
+//!
+//! For each old hold: is its order dead? Release it. Has it no row? Record it from the hold, under the hold's epoch.
+
+use super::desk::{Desk, lock};
+use super::{Engine, Reconciled};
+use crate::order::Source;
+use crate::ports::{Fault, Fence, Sheaf};
+use crate::words::{Ask, OrderId, SaleId};
+use std::sync::Arc;
+
+/// Pages of the slow walk over all holds that one pass takes.
+const ROUND_PAGES: usize = 5;
+
+/// What one page of holds came to.
+struct Page {
+    /// Where the next page begins.
+    next: Option<u64>,
+    /// Holds too young to be acted on were left without a row.
+    waiting: bool,
+}
+
+impl Engine {
+    /// Goes on with the walks over every sale's holds. To be called every second or so.
+    pub async fn reconcile_pass(&self) -> Result<Reconciled, Fault> {
+        let mut sum = Reconciled::default();
+        for desk in self.all_desks() {
+            if let Some(fence) = desk.fence() {
+                self.reconcile_desk(&desk, fence, &mut sum).await?;
+            }
+        }
+        Ok(sum)
+    }
+
+    async fn reconcile_desk(&self, desk: &Arc<Desk>, fence: Fence, sum: &mut Reconciled) -> Result<(), Fault> {
+        let owed = desk.take_owed();
+        if !owed.is_empty() {
+            self.release(desk, &owed).await;
+        }
+        self.complete_movements(desk, fence, sum).await?;
+        let walk = *lock(&desk.walk);
+        // Holds that nobody has seen with a row yet. The walk does not pass one that is too young.
+        let mut fresh = walk.fresh;
+        loop {
+            let Some(page) = self.reconcile_page(desk, fence, fresh, self.settings.hold_age_ms, sum).await? else { return Ok(()) };
+            match page.next {
+                Some(next) if !page.waiting => fresh = next,
+                Some(_) | None => break,
+            }
+        }
+        // All holds, slowly: one whose order died while its release was lost.
+        let mut round = walk.round;
+        for _ in 0..ROUND_PAGES {
+            let Some(page) = self.reconcile_page(desk, fence, round, self.settings.hold_age_ms, sum).await? else { return Ok(()) };
+            round = page.next.unwrap_or(0);
+            if round == 0 {
+                break;
+            }
+        }
+        let mut walk = lock(&desk.walk);
+        // A new epoch has begun its walk from the start meanwhile.
+        if desk.sale().epoch == fence.epoch {
+            walk.fresh = fresh;
+            walk.round = round;
+        }
+        Ok(())
+    }
+
+    /// One walk over all holds of a sale, of every age. `None`: the gate is not whole, or there is no such sale.
+    pub async fn reconcile(&self, sale: SaleId) -> Result<Option<Reconciled>, Fault> {
+        let Some(desk) = self.desk(sale) else { return Ok(None) };
+        let Some(fence) = desk.fence() else { return Ok(None) };
+        let mut sum = Reconciled::default();
+        self.complete_movements(&desk, fence, &mut sum).await?;
+        let mut at = 0;
+        loop {
+            match self.reconcile_page(&desk, fence, at, 0, &mut sum).await? {
+                None => return Ok(None),
+                Some(Page { next: Some(next), .. }) => at = next,
+                Some(Page { next: None, .. }) => return Ok(Some(sum)),
+            }
+        }
+    }
+
+    async fn complete_movements(&self, desk: &Arc<Desk>, fence: Fence, sum: &mut Reconciled) -> Result<(), Fault> {
+        let Ok((_, withdrawals)) = self.stores.gate.pending(fence).await? else { return Ok(()) };
+        for withdrawal in withdrawals {
+            self.complete_withdrawal(desk, fence, &withdrawal).await?;
+            sum.withdrawals += 1;
+        }
+        let raises = self.apply_raises(desk, fence).await?;
+        sum.raises += raises;
+        self.meters.reconciled_movements.add(raises);
+        Ok(())
+    }
+
+    /// One page of holds. `None`: the gate is no longer the decider of this fence.
+    async fn reconcile_page(&self, desk: &Arc<Desk>, fence: Fence, at: u64, age_ms: u64, sum: &mut Reconciled) -> Result<Option<Page>, Fault> {
+        let Ok(page) = self.stores.gate.holds(fence, at, self.settings.page_max).await? else {
+            desk.is_stale_under(fence);
+            return Ok(None);
+        };
+        let ids: Vec<_> = page.holds.iter().map(|ask| OrderId { sale: desk.id, digest: ask.digest }).collect();
+        let rows = self.stores.ledger.orders(&ids).await?;
+        let now = self.ledger_now();
+        let old = |ask: &Ask| u64::try_from(now.since_ms(ask.asked_at)).unwrap_or(0) >= age_ms;
+        let (mut dead, mut without, mut waiting) = (Vec::new(), Vec::new(), false);
+        sum.looked += ids.len() as u64;
+        for (ask, row) in page.holds.into_iter().zip(rows) {
+            match row {
+                Some(order) if order.status.is_dead() => dead.push(ask.digest),
+                Some(_) => {}
+                None if old(&ask) => without.push(ask),
+                None => waiting = true,
+            }
+        }
+        if !without.is_empty() {
+            let count = without.len() as u64;
+            let sheaf = Sheaf { sale: desk.id, epoch: fence.epoch, source: Source::Hold, asks: without };
+            // A stopped sale records nothing: its holds stay as they are.
+            for orders in self.record_rows(vec![sheaf]).await?.into_iter().flatten() {
+                dead.extend(orders.iter().filter(|order| order.status.is_dead()).map(|order| order.ask.digest));
+                self.watch.tell(orders);
+                sum.recorded += count;
+                self.meters.reconciled_recorded.add(count);
+            }
+        }
+        if !dead.is_empty() {
+            sum.released += dead.len() as u64;
+            self.meters.reconciled_released.add(dead.len() as u64);
+            self.release(desk, &dead).await;
+        }
+        Ok(Some(Page { next: page.next, waiting }))
+    }
+}
