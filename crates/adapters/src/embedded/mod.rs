@@ -5,6 +5,7 @@
 pub mod directory;
 pub mod clock;
 pub mod queue;
+pub mod log;
 mod file;
 
 pub use clock::SystemClock;

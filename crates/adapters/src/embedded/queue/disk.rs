@@ -3,7 +3,7 @@
 //! Every row carries a checksum, so that damage is found when the file is opened. Knows nothing of delivery or time.
 
 use super::memory::{Change, Hints, Id};
-use crate::embedded::{OpenError, file};
+use crate::embedded::{OpenError, file, log};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sale::ports::{Half, Parked};
 use sale::words::Time;
@@ -53,6 +53,7 @@ impl Disk {
                 refuse(path, &format!("cannot be made: {e}"), "Free some space or mend the directory's rights, then start again.")
             })?;
         }
+        log::check(path)?;
         let connection = Connection::open(path).map_err(|e| unreadable(path, &e))?;
         let mut disk = Self { connection, path: path.to_owned(), next: 0, reserved: 0, reserved_before: 0 };
         disk.configure(file_max_bytes).map_err(|e| unreadable(path, &e))?;
@@ -63,7 +64,8 @@ impl Disk {
 
     fn configure(&self, file_max_bytes: u64) -> Result<(), Failed> {
         let c = &self.connection;
-        // Nobody else may have the file; the log's index then stays in memory.
+        // Nobody else may have the file, so there is nobody to wait for; the log's index then stays in memory.
+        c.busy_timeout(std::time::Duration::ZERO)?;
         c.pragma_update(None, "locking_mode", "exclusive")?;
         c.pragma_update(None, "journal_mode", "wal")?;
         c.pragma_update(None, "synchronous", "full")?;
@@ -88,10 +90,8 @@ impl Disk {
             let what = format!("was written by another version of hotcake (tables {version}; this one reads {VERSION})");
             return Err(refuse(&self.path, &what, "Start the version that wrote it."));
         }
-        let sound: String = self
-            .connection
-            .query_row("pragma quick_check(1)", [], |row| row.get(0))
-            .map_err(|e| unreadable(&self.path, &e))?;
+        let sound: String =
+            self.connection.query_row("pragma quick_check(1)", [], |row| row.get(0)).map_err(|e| unreadable(&self.path, &e))?;
         if sound != "ok" {
             return Err(damaged(&self.path, &format!("SQLite says: {sound}")));
         }
