@@ -1,66 +1,415 @@
-//! The laws.
-#![allow(missing_docs)] // skeleton
+//! The laws. One pure function, [`audit`], checks them all; tests, the load generator and the running server use it.
+//!
+//! It knows books and stories, no stores: what it is not given, it does not judge, and says so.
 
-use crate::order::Status;
+use crate::order::{Change, Event, Order, Payment, PaymentState, Reason, Status, Step};
 use crate::ports::{GateBooks, LedgerBooks};
-use crate::words::{BuyerId, OrderId};
+use crate::words::{BuyerId, Digest, MovementKey, OrderId, SaleId};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// A law, by its number in the design.
+/// A law.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Law { L1, L2, L3, L4, L5, L6, L7, L8, L9, L10, L11 }
+pub enum Law {
+    /// `left ≥ 0`, and `left` + live units = allotment = restocks − withdrawals; no order was deleted.
+    L1,
+    /// One order per purchase id; what was final never lives again.
+    L2,
+    /// Live units of a buyer ≤ the sale's limit.
+    L3,
+    /// Every status change is legal and in the history; amounts are the frozen price × quantity.
+    L4,
+    /// Gate and ledger tell the same stock at any instant.
+    L5,
+    /// At rest: gate stock + holdback = ledger stock.
+    L6,
+    /// At rest: each hold has a live order and each live order its hold.
+    L7,
+    /// What was once shown as confirmed has its row: same owner, quantity, price.
+    L8,
+    /// What was only ever refused has no live order.
+    L9,
+    /// At rest: no purchase is stuck.
+    L10,
+    /// Paid stays paid, or is refunded; a late payment bought again or is due for refund.
+    L11,
+}
 
-/// One answer that a buyer got for a purchase, in the order in which they came.
+impl Law {
+    /// All of them.
+    pub const ALL: [Self; 11] = [Self::L1, Self::L2, Self::L3, Self::L4, Self::L5, Self::L6, Self::L7, Self::L8, Self::L9, Self::L10, Self::L11];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        ["L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9", "L10", "L11"][self as usize]
+    }
+
+    /// What it says, in a line.
+    pub fn says(self) -> &'static str {
+        match self {
+            Self::L1 => "left ≥ 0, left + live units = allotment, no order deleted",
+            Self::L2 => "one order per purchase, and the final never lives again",
+            Self::L3 => "live units of a buyer within the sale's limit",
+            Self::L4 => "every status change legal and in the history, amounts as frozen",
+            Self::L5 => "gate and ledger tell the same stock",
+            Self::L6 => "at rest: gate stock + holdback = ledger stock",
+            Self::L7 => "at rest: each hold has a live order, each live order its hold",
+            Self::L8 => "what was shown as confirmed is there, unchanged",
+            Self::L9 => "what was only refused is not live",
+            Self::L10 => "at rest: no purchase is stuck",
+            Self::L11 => "paid stays paid or is refunded",
+        }
+    }
+}
+
+/// One answer that a buyer got about a purchase.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Told {
     /// Shown a row with this status.
     Row(Status),
     /// `processing`, without a row.
     Processing,
-    /// A refusal: sold_out, limit_reached, not_open, ended, mismatch.
+    /// Decided against: sold_out, limit_reached, not_open, ended, mismatch.
     Refused,
     /// 503 or 429: nothing was touched.
     Busy,
-    /// No answer came (connection lost, time-out).
+    /// No answer came.
     Nothing,
 }
 
-/// What one buyer was told about one purchase.
+/// What one buyer was told about one purchase, in the order of the answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tale {
+    /// Which purchase.
     pub id: OrderId,
+    /// Whose.
     pub buyer: BuyerId,
+    /// Units asked for.
     pub quantity: u32,
     /// The amount of the last row shown, if one was.
     pub amount: Option<i64>,
+    /// The answers.
     pub told: Vec<Told>,
 }
 
 /// One breach of one law.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Breach { pub law: Law, pub what: String }
+pub struct Breach {
+    /// Which law.
+    pub law: Law,
+    /// What was found.
+    pub what: String,
+}
 
 /// What became of one law in an audit.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Verdict { Holds, Breached, Unchecked(&'static str) }
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Checked, and holds.
+    Holds,
+    /// Checked, and broken.
+    Breached,
+    /// Not checked, and why.
+    Unchecked(&'static str),
+}
 
-/// Figures of one sale, for people.
+/// Figures of one sale.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Figures {
-    pub sale: crate::words::SaleId,
+    /// Which sale.
+    pub sale: SaleId,
+    /// Restocks minus withdrawals.
     pub allotment: i64,
+    /// Units left in the ledger.
     pub left: i64,
+    /// Units of live orders.
     pub live_units: i64,
+    /// Units left in the gate, if it was read.
     pub gate_left: Option<i64>,
+    /// Units kept out of the gate.
     pub holdback: i64,
+    /// Holds in the gate, if it was read.
     pub holds: Option<usize>,
+    /// Orders by status.
     pub orders: Vec<(Status, u64)>,
 }
 
+/// An audit.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Report { pub laws: Vec<(Law, Verdict)>, pub breaches: Vec<Breach>, pub sales: Vec<Figures> }
+pub struct Report {
+    /// Every law, in order.
+    pub laws: Vec<(Law, Verdict)>,
+    /// What was found broken; at most [`BREACHES_MAX`].
+    pub breaches: Vec<Breach>,
+    /// Figures per sale.
+    pub sales: Vec<Figures>,
+}
 
-/// One sale's books: gate first, ledger second. `at_rest`: nothing is on its way.
+/// Breaches that a report lists; a broken million is told by its first thousand.
+pub const BREACHES_MAX: usize = 1_000;
+
+/// One sale's books: the gate's first, the ledger's second.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Books { pub gate: Option<GateBooks>, pub ledger: LedgerBooks, pub at_rest: bool }
+pub struct Books {
+    /// The gate's, if it has the sale and is of the ledger's epoch.
+    pub gate: Option<GateBooks>,
+    /// The ledger's.
+    pub ledger: LedgerBooks,
+    /// Nothing was on its way, and a reconciler's walk over holds of every age found nothing to do.
+    pub at_rest: bool,
+}
 
-pub fn audit(_books: &[Books], _told: Option<&[Tale]>) -> Report { todo!() }
+/// Checks every law that the given books and tales allow to check.
+pub fn audit(books: &[Books], told: Option<&[Tale]>) -> Report {
+    let mut audit = Audit { breaches: Vec::new(), unchecked: BTreeMap::new(), broken: HashSet::new() };
+    for one in books {
+        let sale = SaleBooks::new(one);
+        audit.ledger(&sale);
+        audit.gate(&sale);
+        audit.payments(&sale);
+    }
+    match told {
+        Some(tales) => audit.tales(books, tales),
+        None => {
+            for law in [Law::L8, Law::L9] {
+                audit.skip(law, "nobody said what buyers were told");
+            }
+        }
+    }
+    if books.is_empty() {
+        Law::ALL.into_iter().for_each(|law| audit.skip(law, "there is no sale"));
+    }
+    let verdict = |law| match audit.unchecked.get(&law) {
+        _ if audit.broken.contains(&law) => Verdict::Breached,
+        Some(&why) => Verdict::Unchecked(why),
+        None => Verdict::Holds,
+    };
+    Report { laws: Law::ALL.into_iter().map(|law| (law, verdict(law))).collect(), sales: books.iter().map(figures).collect(), breaches: audit.breaches }
+}
+
+struct Audit {
+    breaches: Vec<Breach>,
+    unchecked: BTreeMap<Law, &'static str>,
+    broken: HashSet<Law>,
+}
+
+/// A sale's books with what is looked up often.
+struct SaleBooks<'a> {
+    id: SaleId,
+    books: &'a Books,
+    ledger: &'a LedgerBooks,
+    orders: HashMap<Digest, &'a Order>,
+}
+
+impl<'a> SaleBooks<'a> {
+    fn new(books: &'a Books) -> Self {
+        let orders = books.ledger.orders.iter().map(|order| (order.ask.digest, order)).collect();
+        Self { id: books.ledger.sale.terms.id, books, ledger: &books.ledger, orders }
+    }
+
+    fn is_live(&self, digest: Digest) -> bool {
+        self.orders.get(&digest).is_some_and(|order| order.status.is_live())
+    }
+}
+
+impl Audit {
+    fn breach(&mut self, law: Law, what: String) {
+        self.broken.insert(law);
+        if self.breaches.len() < BREACHES_MAX {
+            self.breaches.push(Breach { law, what });
+        }
+    }
+
+    fn skip(&mut self, law: Law, why: &'static str) {
+        self.unchecked.entry(law).or_insert(why);
+    }
+
+    fn check(&mut self, law: Law, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.breach(law, what());
+        }
+    }
+
+    /// L1 to L4: one ledger snapshot.
+    fn ledger(&mut self, books: &SaleBooks<'_>) {
+        let (id, sale) = (books.id, &books.ledger.sale);
+        let live = live_units(&books.ledger.orders);
+        let moved: i64 = books.ledger.movements.iter().map(|movement| movement.units).sum();
+        self.check(Law::L1, sale.left >= 0, || format!("{id}: left is {}", sale.left));
+        self.check(Law::L1, sale.left + live == sale.allotment, || {
+            format!("{id}: left {} + live units {live} is not the allotment {}", sale.left, sale.allotment)
+        });
+        self.check(Law::L1, moved == sale.allotment, || format!("{id}: the movements sum to {moved}, the allotment is {}", sale.allotment));
+        self.check(Law::L2, books.orders.len() == books.ledger.orders.len(), || {
+            format!("{id}: {} orders for {} purchases", books.ledger.orders.len(), books.orders.len())
+        });
+        let mut units: HashMap<&BuyerId, i64> = HashMap::new();
+        for order in books.ledger.orders.iter().filter(|order| order.status.is_live()) {
+            *units.entry(&order.ask.buyer).or_default() += order.ask.quantity.units();
+        }
+        for (_, units) in units.into_iter().filter(|&(_, units)| units > i64::from(sale.terms.limit_per_buyer)) {
+            self.breach(Law::L3, format!("{id}: a buyer has {units} live units, the limit is {}", sale.terms.limit_per_buyer));
+        }
+        self.histories(books);
+    }
+
+    /// L2 and L4: what the history says of each order.
+    fn histories(&mut self, books: &SaleBooks<'_>) {
+        let mut last: HashMap<Digest, &Change> = HashMap::new();
+        for change in &books.ledger.history {
+            let id = OrderId { sale: books.id, digest: change.digest };
+            let before = last.insert(change.digest, change);
+            let from = before.map_or(Status::Processing, |before| before.to);
+            self.check(Law::L4, change.from == from, || format!("{id}: was {}, and its history goes on from {}", from.as_str(), change.from.as_str()));
+            self.check(Law::L4, is_legal(change.from, change.to), || format!("{id}: {} to {} is no step", change.from.as_str(), change.to.as_str()));
+            self.check(Law::L4, before.is_none_or(|before| before.at <= change.at), || format!("{id}: its history goes back in time"));
+            self.check(Law::L2, !(from.is_dead() && change.to.is_live()), || format!("{id}: was {}, and lives again", from.as_str()));
+            self.check(Law::L1, books.orders.contains_key(&change.digest), || format!("{id}: has a history but no row: deleted by hand"));
+        }
+        for order in &books.ledger.orders {
+            let told = last.get(&order.ask.digest).map(|change| change.to);
+            self.check(Law::L4, told == Some(order.status), || {
+                format!("{}: is {}, its history ends with {}", order.id(), order.status.as_str(), told.map_or("nothing", Status::as_str))
+            });
+        }
+    }
+
+    /// L5 to L7 and L10: the gate against the ledger.
+    fn gate(&mut self, books: &SaleBooks<'_>) {
+        let (id, ledger) = (books.id, books.ledger);
+        if !ledger.sale.status.has_gate() {
+            return;
+        }
+        let Some(gate) = &books.books.gate else {
+            for law in [Law::L5, Law::L6, Law::L7, Law::L10] {
+                self.skip(law, "the gate of a sale is not whole");
+            }
+            return;
+        };
+        let holds: HashSet<Digest> = gate.holds.iter().map(|&(digest, _)| digest).collect();
+        let holdback = ledger.sale.terms.holdback;
+        let dead_holds: i64 = gate.holds.iter().filter(|(digest, _)| !books.is_live(*digest)).map(|&(_, units)| i64::from(units)).sum();
+        let raises: i64 = ledger.movements.iter().filter(|movement| movement.number.is_some_and(|number| number > gate.raises)).map(|movement| movement.units).sum();
+        let in_ledger = |key: &MovementKey| ledger.movements.iter().any(|movement| movement.number.is_none() && movement.key == *key);
+        let in_gate = |key: &MovementKey| gate.withdrawn.contains(key) || gate.withdrawals.iter().any(|withdrawal| withdrawal.key == *key);
+        let going: i64 = gate.withdrawals.iter().filter(|withdrawal| !in_ledger(&withdrawal.key)).map(|withdrawal| withdrawal.units).sum();
+        let unknown: i64 = ledger.movements.iter().filter(|movement| movement.number.is_none() && !in_gate(&movement.key)).map(|movement| -movement.units).sum();
+        let without_hold: i64 =
+            ledger.orders.iter().filter(|order| order.status.is_live() && !holds.contains(&order.ask.digest)).map(|order| order.ask.quantity.units()).sum();
+        let (by_gate, by_ledger) = (gate.fact.left + holdback + dead_holds + going + raises, ledger.sale.left + without_hold + unknown);
+        self.check(Law::L5, by_gate == by_ledger, || {
+            format!(
+                "{id}: gate {} + holdback {holdback} + holds not live {dead_holds} + withdrawals going {going} + raises to come {raises} = {by_gate}, \
+                 but ledger {} + live without hold {without_hold} + withdrawals unknown to the gate {unknown} = {by_ledger}",
+                gate.fact.left, ledger.sale.left
+            )
+        });
+        if books.books.at_rest {
+            self.rest(books, gate, &holds);
+        } else {
+            for law in [Law::L6, Law::L7, Law::L10] {
+                self.skip(law, "a sale is not at rest");
+            }
+        }
+    }
+
+    /// L6, L7 and L10: nothing is on its way.
+    fn rest(&mut self, books: &SaleBooks<'_>, gate: &GateBooks, holds: &HashSet<Digest>) {
+        let (id, sale) = (books.id, &books.ledger.sale);
+        self.check(Law::L6, gate.fact.left + sale.terms.holdback == sale.left, || {
+            format!("{id}: gate {} + holdback {} is not the ledger's {}", gate.fact.left, sale.terms.holdback, sale.left)
+        });
+        for &(digest, _) in gate.holds.iter().filter(|(digest, _)| !books.is_live(*digest)) {
+            let order = OrderId { sale: id, digest };
+            let status = books.orders.get(&digest).map_or("missing", |order| order.status.as_str());
+            self.breach(Law::L7, format!("{order}: is held and its order is {status}"));
+            self.check(Law::L10, status != "missing", || format!("{order}: is held and nobody records it"));
+        }
+        for order in &books.ledger.orders {
+            self.check(Law::L7, !order.status.is_live() || holds.contains(&order.ask.digest), || format!("{}: lives without a hold", order.id()));
+            self.check(Law::L10, order.status != Status::Processing, || format!("{}: is stuck in processing", order.id()));
+        }
+    }
+
+    /// L4 and L11: what was paid.
+    fn payments(&mut self, books: &SaleBooks<'_>) {
+        for payment in &books.ledger.payments {
+            match payment.state {
+                PaymentState::Settled => self.settled(books, payment),
+                PaymentState::Late => self.skip(Law::L11, "a late payment is on its way"),
+                PaymentState::RefundDue | PaymentState::Refunded => {}
+            }
+        }
+        let paid_by: HashSet<Digest> = books.ledger.payments.iter().map(|payment| payment.bought.unwrap_or(payment.order.digest)).collect();
+        for order in books.ledger.orders.iter().filter(|order| order.status == Status::Paid) {
+            self.check(Law::L11, paid_by.contains(&order.ask.digest), || format!("{}: is paid by no payment", order.id()));
+        }
+    }
+
+    fn settled(&mut self, books: &SaleBooks<'_>, payment: &Payment) {
+        let paid = payment.bought.unwrap_or(payment.order.digest);
+        let id = OrderId { sale: books.id, digest: paid };
+        let Some(order) = books.orders.get(&paid) else {
+            return self.breach(Law::L11, format!("{id}: was paid and has no row"));
+        };
+        self.check(Law::L11, matches!(order.status, Status::Paid | Status::Refunded), || format!("{id}: was paid and is {}", order.status.as_str()));
+        self.check(Law::L4, payment.amount == order.ask.amount(), || format!("{id}: costs {} and was paid {}", order.ask.amount(), payment.amount));
+    }
+
+    /// L8 to L11: what buyers were told.
+    fn tales(&mut self, books: &[Books], tales: &[Tale]) {
+        let sales: HashMap<SaleId, SaleBooks<'_>> = books.iter().map(|one| (one.ledger.sale.terms.id, SaleBooks::new(one))).collect();
+        for tale in tales {
+            let order = sales.get(&tale.id.sale).and_then(|sale| sale.orders.get(&tale.id.digest)).copied();
+            self.shown(tale, order);
+            let refused = |told: &Told| matches!(told, Told::Refused | Told::Busy);
+            let only_refused = !tale.told.is_empty() && tale.told.iter().all(refused);
+            self.check(Law::L9, !(only_refused && order.is_some_and(|order| order.status.is_live())), || {
+                format!("{}: every try was refused, and it is live", tale.id)
+            });
+        }
+    }
+
+    fn shown(&mut self, tale: &Tale, order: Option<&Order>) {
+        let was = |statuses: &[Status]| tale.told.iter().any(|told| matches!(told, Told::Row(status) if statuses.contains(status)));
+        if was(&[Status::Confirmed, Status::Paid]) {
+            match order {
+                None => self.breach(Law::L8, format!("{}: was shown as confirmed and has no row", tale.id)),
+                Some(order) => {
+                    let same = order.ask.buyer == tale.buyer && order.ask.quantity.get() == tale.quantity && tale.amount.is_none_or(|amount| amount == order.ask.amount());
+                    self.check(Law::L8, same, || format!("{}: was shown as confirmed with another owner, quantity or price", tale.id));
+                    self.check(Law::L8, order.status != Status::Rejected, || {
+                        format!("{}: was shown as confirmed and is {}", tale.id, order.status.as_str())
+                    });
+                }
+            }
+        }
+        if was(&[Status::Paid]) {
+            let kept = order.is_some_and(|order| matches!(order.status, Status::Paid | Status::Refunded));
+            self.check(Law::L11, kept, || format!("{}: was shown as paid and is {}", tale.id, order.map_or("missing", |order| order.status.as_str())));
+        }
+    }
+}
+
+/// Whether some event leads from one status to the other.
+fn is_legal(from: Status, to: Status) -> bool {
+    let events = [Event::Confirm, Event::ConfirmPaid, Event::Reject(Reason::Lost), Event::Pay, Event::Cancel, Event::Expire, Event::Refund];
+    events.into_iter().any(|event| matches!(from.on(event), Step::Move { to: there, .. } if there == to))
+}
+
+fn live_units(orders: &[Order]) -> i64 {
+    orders.iter().filter(|order| order.status.is_live()).map(|order| order.ask.quantity.units()).sum()
+}
+
+fn figures(books: &Books) -> Figures {
+    let (sale, orders) = (&books.ledger.sale, &books.ledger.orders);
+    let count = |status| (status, orders.iter().filter(|order| order.status == status).count() as u64);
+    Figures {
+        sale: sale.terms.id,
+        allotment: sale.allotment,
+        left: sale.left,
+        live_units: live_units(orders),
+        gate_left: books.gate.as_ref().map(|gate| gate.fact.left),
+        holdback: sale.terms.holdback,
+        holds: books.gate.as_ref().map(|gate| gate.holds.len()),
+        orders: Status::ALL.into_iter().map(count).filter(|&(_, count)| count > 0).collect(),
+    }
+}
