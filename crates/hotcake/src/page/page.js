@@ -138,6 +138,9 @@ function renderTill() {
 
 const duration = (s) => (s % 60 && s < 600 ? say("seconds", { n: s }) : say("minutes", { n: Math.round(s / 60) }));
 
+// What may go wrong beside an order and has a sentence of its own.
+const MISHAPS = new Set(["offline", "no_answer_pay", "no_answer_cancel", "payment_refund_due", "payment_late", "wrong_status", "demo_only"]);
+
 // Headline and sentence for what the purchase is now.
 function wordsOf({ phase, code, body, order, since, tries, lost, acting }) {
   if (acting) return [say(acting === "pay" ? "charging" : "cancelling"), ""];
@@ -195,7 +198,7 @@ function renderPurchase() {
     text("fact-total", money(order.amount, order.currency ?? sale.currency));
     text("fact-order", order.id);
   }
-  text("mishap", mishap ? (speaks(mishap) && (mishap.startsWith("no_answer_") || mishap === "offline") ? say(mishap) : say("mishap", { code: mishap })) : "");
+  text("mishap", mishap ? (MISHAPS.has(mishap) ? say(mishap) : say("mishap", { code: mishap })) : "");
   shown("mishap", Boolean(mishap));
   const acting = Boolean(view.acting);
   shown("pay", payable);
@@ -217,7 +220,7 @@ function renderPurchase() {
   }
 }
 
-const existing = (body) => body?.order_id ?? body?.order?.id ?? body?.order ?? null;
+const existing = (body) => body?.order_id ?? null;
 
 // What changes by the second.
 function renderTime() {
@@ -323,8 +326,7 @@ async function followSale() {
       signal: hidden.signal,
       language,
       heard: (fresh) => {
-        // An event of the stream may carry what changed only.
-        sale = { ...sale, ...fresh };
+        sale = fresh;
         notice = null;
         render();
       },
@@ -346,7 +348,7 @@ async function followList() {
     await awake({ aborted: false, addEventListener() {} });
     try {
       const { body } = await call("GET", "/v1/sales", { language });
-      sales = body.items ?? body.sales ?? body;
+      sales = body.items;
       notice = null;
     } catch {
       notice = { name: "server_silent" };

@@ -4,6 +4,7 @@
 
 import { NoAnswer, Refused, about, call, now, pause } from "./server.js";
 
+// Nothing more comes of these by itself.
 const FINAL = new Set(["paid", "cancelled", "expired", "rejected", "refunded"]);
 const TRIES_MAX = 8;
 
@@ -172,7 +173,7 @@ export class Purchase {
         if (cause instanceof Refused && cause.status === 404) return this.unknown();
         if (cause instanceof Refused && !cause.busy) return this.show({ ...this.view, mishap: cause.code });
         quiet += 1;
-        if (this.view.phase === "none") this.show({ phase: "processing", since: now() });
+        if (this.view.phase === "none") this.show({ phase: "asking", tries: quiet });
         this.show({ ...this.view, mishap: "offline" });
         await pause(cause.retryAfter ?? about(Math.min(500 * 2 ** quiet, 10_000)), signal);
       }
@@ -206,8 +207,11 @@ export class Purchase {
     const url = new URL(path, location.href);
     this.show({ ...this.view, acting: verb, mishap: undefined });
     let mishap;
+    // The order names its payment, so that a second press, another tab or a lost answer pays once.
+    const key = verb === "pay" ? `pay-${this.record.order}` : undefined;
     try {
-      const { body } = await this.ask("POST", `${url.pathname}/${verb}${url.search}`);
+      const { body } = await this.ask("POST", `${url.pathname}/${verb}${url.search}`, { key });
+      if (body.code === "refund_due" || body.code === "late") mishap = `payment_${body.code}`;
       // A payment that came too late may have bought another order in the place of the expired one.
       if (body.id && body.id !== this.record.order) this.save({ order: body.id, path: `/v1/orders/${body.id}`, key: null, final: false });
       if (body.status) this.row(body);

@@ -126,24 +126,24 @@ export async function follow(sale, { signal, language, heard, failed, linked }) 
     try {
       heard(opened(JSON.parse(event.data)));
     } catch {
-      // A heartbeat, or an event of a later version.
+      // An event of a later version.
     }
   };
   const listen = () => {
     source = new EventSource(`${path}/stream`);
     source.onopen = () => linked(true);
     source.onerror = () => linked(false);
-    for (const kind of ["message", "sale", "stock"]) source.addEventListener(kind, hear);
+    source.addEventListener("sale", hear);
   };
   listen();
   signal.addEventListener("abort", () => source.close(), { once: true });
   await ask();
-  while (!signal.aborted) {
+  for (let rounds = 1; !signal.aborted; rounds += 1) {
     // With the stream, now and then all the same: it keeps the clock true.
     await pause(about(source.readyState === EventSource.OPEN ? 30_000 : 4_000), signal);
     if (signal.aborted) return;
-    // The browser itself comes back after a cut, but not after a refusal.
-    if (source.readyState === EventSource.CLOSED) listen();
+    // The browser itself comes back after a cut, but not after a refusal: a server with too many streams is asked seldom.
+    if (source.readyState === EventSource.CLOSED && rounds % 5 === 0) listen();
     await ask();
   }
 }

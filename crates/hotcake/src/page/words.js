@@ -118,7 +118,10 @@ const en = {
   order_unknown_text: "The shop knows no such order of yours. Nothing was charged; you may buy again.",
   unknown_text: "Nothing was bought. The shop says: {detail}",
   mishap: "That did not work ({code}). What the order is now stands above.",
-  refused_pay: "Payment is not taken on this page. Please pay where the shop says.",
+  demo_only: "Payment is not taken on this page. Please pay where the shop says.",
+  wrong_status: "Too late for that: the order has moved on. What it is now stands above.",
+  payment_refund_due: "The payment came too late and is being given back.",
+  payment_late: "The payment came too late; the shop is trying to buy again with it.",
 
   sale_unknown: "There is no sale called “{sale}”. Choose another one.",
   server_silent: "The shop does not answer. This page keeps trying.",
@@ -258,7 +261,10 @@ const zh = {
   order_unknown_text: "商家没有找到您的这个订单。没有扣款，您可以再次购买。",
   unknown_text: "没有购买成功。商家回复：{detail}",
   mishap: "操作没有成功（{code}）。订单当前状态见上方。",
-  refused_pay: "本页不能付款，请按商家说明付款。",
+  demo_only: "本页不能付款，请按商家说明付款。",
+  wrong_status: "操作太晚了，订单状态已变化，当前状态见上方。",
+  payment_refund_due: "付款到得太晚，款项正在退回。",
+  payment_late: "付款到得太晚，商家正用这笔款项尝试再次购买。",
 
   sale_unknown: "没有名为“{sale}”的活动，请选择其他活动。",
   server_silent: "商家暂无回应，本页会继续尝试。",
