@@ -1,1 +1,0 @@
-//! What every [`Gate`](crate::ports::Gate) promises.
