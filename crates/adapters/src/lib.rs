@@ -1,3 +1,4 @@
 //! The edge: one file per product and port.
 
 pub mod embedded;
+pub mod sqlite;

@@ -1,0 +1,256 @@
+//! Sales and their stock: making a sale, its status, the epoch, and numbered movements.
+
+use super::Failure;
+use super::rows::{self, MOVEMENT_SELECT, MovementRow, OrderRow, SaleState};
+use super::writer::Tx;
+use rusqlite::params;
+use sale::memory::ledger::FIRST_UNITS_KEY;
+use sale::ports::{BumpAsk, Bumped, Fault, Moved, Movement, Rebuild, SaleChange, Withdrawal};
+use sale::words::{Ask, Epoch, MovementKey, RunId, SALES_MAX, Sale, SaleId, SaleStatus, Terms, Time, UNITS_MAX};
+use std::sync::Arc;
+
+/// [`sale::ports::Ledger::create_sale`].
+pub(super) fn create(tx: &mut Tx<'_>, terms: &Terms, units: i64, actor: &str) -> Result<Result<Result<Sale, Sale>, Fault>, Failure> {
+    if let Some(at) = tx.sale_at(terms.id) {
+        let state = &tx.state.sales[at];
+        let same = *state.terms == *terms && state.first_units == units;
+        return Ok(Ok(if same { Ok(state.sale()) } else { Err(state.sale()) }));
+    }
+    if tx.state.sales.len() >= SALES_MAX {
+        return Ok(Err(Fault::none(format!("the ledger keeps {SALES_MAX} sales, its most; start another ledger"))));
+    }
+    let key = tx.state.sales.len() as u16 + 1;
+    let mut state = SaleState {
+        key,
+        terms: Arc::new(terms.clone()),
+        first_units: units,
+        status: SaleStatus::Draft,
+        stopped: None,
+        left: units,
+        version: 1,
+        allotment: units,
+        raises: 1,
+        epoch: Epoch::default(),
+        run: RunId::default(),
+        lease_until: 0,
+        crcs: (0, 0),
+        by_hand: false,
+    };
+    state.crcs = (state.sale_crc(), state.stock_crc());
+    insert(tx, &state)?;
+    let sale = state.sale();
+    tx.state.sales.push(state);
+    let first = Movement {
+        key: FIRST_UNITS_KEY.parse().expect("this key is visible ASCII"),
+        units,
+        number: Some(1),
+        actor: actor.to_owned(),
+        reason: "the sale's first units".to_owned(),
+        at: Time(tx.now_ms),
+    };
+    insert_movement(tx, key, &first, false)?;
+    Ok(Ok(Ok(sale)))
+}
+
+fn insert(tx: &Tx<'_>, s: &SaleState) -> Result<(), Failure> {
+    let t = &s.terms;
+    tx.sql
+        .prepare_cached(
+            "insert into sales (sale, id, title, campaign, goods_type, sku, unit_price, currency, holdback, limit_per_buyer, quantity_max, \
+             opens_at, closes_at, pay_within_s, first_units, status, stopped, crc) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+        )?
+        .execute(params![
+            s.key,
+            t.id.as_str(),
+            t.title,
+            t.campaign,
+            t.goods_type,
+            t.sku,
+            t.unit_price.minor(),
+            t.currency.as_str(),
+            t.holdback,
+            t.limit_per_buyer,
+            t.quantity_max,
+            t.opens_at.0,
+            t.closes_at.0,
+            t.pay_within_s,
+            s.first_units,
+            s.status as u8,
+            s.stopped,
+            s.crcs.0,
+        ])?;
+    tx.sql
+        .prepare_cached(
+            "insert into stock (sale, \"left\", version, allotment, raises, epoch, run, lease_until, crc) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![s.key, s.left, s.version, s.allotment, s.raises as i64, s.epoch.0 as i64, s.run.0 as i64, s.lease_until, s.crcs.1])?;
+    Ok(())
+}
+
+/// [`sale::ports::Ledger::change_sale`].
+pub(super) fn change(tx: &mut Tx<'_>, sale: SaleId, change: &SaleChange) -> Result<Option<Sale>, Failure> {
+    let Some(at) = tx.sale_at(sale) else { return Ok(None) };
+    let to = match (change, tx.state.sales[at].status) {
+        (SaleChange::Pause, SaleStatus::Open) => Some(SaleStatus::Paused),
+        (SaleChange::End, SaleStatus::Open | SaleStatus::Paused) => Some(SaleStatus::Ended),
+        (SaleChange::Archive, SaleStatus::Ended) => Some(SaleStatus::Archived),
+        (SaleChange::Stop(why), _) => {
+            tx.stop(at, why.clone())?;
+            None
+        }
+        (SaleChange::Pause | SaleChange::End | SaleChange::Archive, _) => None,
+    };
+    if let Some(to) = to {
+        tx.change_sale(at, |s| s.status = to)?;
+    }
+    Ok(Some(tx.state.sales[at].sale()))
+}
+
+/// [`sale::ports::Ledger::bump`].
+pub(super) fn bump(tx: &mut Tx<'_>, ask: BumpAsk) -> Result<Bumped, Failure> {
+    let Some(at) = tx.sale_at(ask.sale) else { return Ok(Bumped::NoSale) };
+    tx.check_stock(at)?;
+    let state = &tx.state.sales[at];
+    if state.epoch != ask.seen {
+        return Ok(Bumped::Moved(state.epoch));
+    }
+    if state.lease_until > tx.now_ms {
+        return Ok(Bumped::Leased(Time(state.lease_until)));
+    }
+    let (key, now) = (state.key, Time(tx.now_ms));
+    if state.status != ask.to {
+        tx.change_sale(at, |s| s.status = ask.to)?;
+    }
+    tx.change_stock(at, |s| {
+        s.epoch = ask.seen.next();
+        s.run = ask.run;
+        s.lease_until = now.after_ms(ask.lease_ms).0;
+    })?;
+    let live = live_asks(tx, key)?;
+    let mut statement =
+        tx.sql.prepare_cached("select \"key\" from movements where sale = ?1 and number is null and refused = 0 order by \"row\"")?;
+    let keys = statement.query_map([key], |r| r.get::<_, String>(0))?;
+    let mut withdrawals = Vec::new();
+    for text in keys {
+        let text = text?;
+        withdrawals.push(text.parse().map_err(|e| Failure::Broken(format!("table `movements`, key {text}: {e}")))?);
+    }
+    Ok(Bumped::Won(Box::new(Rebuild { sale: tx.state.sales[at].sale(), live, withdrawals })))
+}
+
+/// The asks of all live orders of a sale.
+fn live_asks(tx: &Tx<'_>, key: u16) -> Result<Vec<Ask>, Failure> {
+    // This transaction's own rows lie behind the index's last.
+    let first = tx.state.shared.read().span(key).map_or(0, |(first, _)| first);
+    let columns = rows::ORDER_COLUMNS;
+    // Status codes: 1 confirmed, 2 paid.
+    let select = format!("select {columns} from orders where \"row\" >= ?1 and sale = ?2 and status in (1, 2) order by \"row\"");
+    let mut statement = tx.sql.prepare_cached(&select)?;
+    let mut found = statement.query(params![first, key])?;
+    let mut live = Vec::new();
+    while let Some(r) = found.next()? {
+        live.push(OrderRow::read(r)?.kept(tx)?.order.ask);
+    }
+    Ok(live)
+}
+
+/// [`sale::ports::Ledger::whole`].
+pub(super) fn whole(tx: &mut Tx<'_>, sale: SaleId, epoch: Epoch) -> Result<(), Failure> {
+    let Some(at) = tx.sale_at(sale) else { return Ok(()) };
+    if tx.state.sales[at].epoch == epoch && tx.state.sales[at].lease_until != 0 {
+        tx.change_stock(at, |s| s.lease_until = 0)?;
+    }
+    Ok(())
+}
+
+// -------------------------------------------------------------------------------------------------------- movements
+
+fn insert_movement(tx: &Tx<'_>, sale: u16, movement: &Movement, refused: bool) -> Result<(), Failure> {
+    let row = tx.sql.query_row("select coalesce(max(\"row\"), 0) + 1 from movements", [], |r| r.get(0))?;
+    let stored = MovementRow { row, sale, movement: movement.clone(), refused, crc: 0 };
+    let m = &stored.movement;
+    let mut statement = tx.sql.prepare_cached(
+        "insert into movements (\"row\", sale, \"key\", units, number, actor, reason, at, refused, crc) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    let number = m.number.map(|number| number as i64);
+    statement.execute(params![row, sale, m.key.as_str(), m.units, number, m.actor, m.reason, m.at.0, refused, stored.sum()])?;
+    Ok(())
+}
+
+fn by_key(tx: &Tx<'_>, sale: u16, key: &MovementKey) -> Result<Option<MovementRow>, Failure> {
+    let mut statement = tx.sql.prepare_cached(&format!("{MOVEMENT_SELECT} where sale = ?1 and \"key\" = ?2"))?;
+    let mut found = statement.query(params![sale, key.as_str()])?;
+    Ok(found.next()?.map(MovementRow::read).transpose()?)
+}
+
+/// What stands under a movement's key is the answer, whatever is true by now.
+fn moved_before(before: Option<MovementRow>, units: i64) -> Option<Moved> {
+    let before = before?;
+    Some(match before {
+        MovementRow { refused: true, .. } => Moved::Refused,
+        MovementRow { movement, .. } if movement.units == units => Moved::Done(movement),
+        MovementRow { movement, .. } => Moved::Mismatch(movement),
+    })
+}
+
+/// [`sale::ports::Ledger::raise`].
+pub(super) fn raise(tx: &mut Tx<'_>, sale: SaleId, mut movement: Movement) -> Result<Moved, Failure> {
+    let Some(at) = tx.sale_at(sale) else { return Ok(Moved::NotNow) };
+    let key = tx.state.sales[at].key;
+    if let Some(moved) = moved_before(by_key(tx, key, &movement.key)?, movement.units) {
+        return Ok(moved);
+    }
+    tx.check_stock(at)?;
+    let state = &tx.state.sales[at];
+    if matches!(state.status, SaleStatus::Ended | SaleStatus::Archived) {
+        return Ok(Moved::NotNow);
+    }
+    if movement.units <= 0 || movement.units > UNITS_MAX - state.allotment {
+        return Ok(Moved::Refused);
+    }
+    movement.number = Some(state.raises + 1);
+    movement.at = Time(tx.now_ms);
+    tx.change_stock(at, |s| {
+        s.raises += 1;
+        s.left += movement.units;
+        s.allotment += movement.units;
+    })?;
+    insert_movement(tx, key, &movement, false)?;
+    Ok(Moved::Done(movement))
+}
+
+/// [`sale::ports::Ledger::withdraw`].
+pub(super) fn withdraw(tx: &mut Tx<'_>, sale: SaleId, epoch: Epoch, withdrawal: &Withdrawal) -> Result<Moved, Failure> {
+    let Some(at) = tx.sale_at(sale) else { return Ok(Moved::NotNow) };
+    let key = tx.state.sales[at].key;
+    if let Some(moved) = moved_before(by_key(tx, key, &withdrawal.key)?, -withdrawal.units) {
+        return Ok(moved);
+    }
+    tx.check_stock(at)?;
+    let state = &tx.state.sales[at];
+    if !state.status.has_gate() {
+        return Ok(Moved::NotNow);
+    }
+    if state.epoch != epoch {
+        return Ok(Moved::Stale);
+    }
+    let movement = Movement {
+        key: withdrawal.key.clone(),
+        units: -withdrawal.units,
+        number: None,
+        actor: withdrawal.actor.clone(),
+        reason: withdrawal.reason.clone(),
+        at: Time(tx.now_ms),
+    };
+    let refused = withdrawal.units <= 0 || state.left < withdrawal.units;
+    insert_movement(tx, key, &movement, refused)?;
+    if refused {
+        return Ok(Moved::Refused);
+    }
+    tx.change_stock(at, |s| {
+        s.left -= withdrawal.units;
+        s.allotment -= withdrawal.units;
+    })?;
+    Ok(Moved::Done(movement))
+}
