@@ -1,0 +1,135 @@
+//! A single-threaded executor in virtual time: which task goes next is drawn from a seed, and a group of tasks can die at
+//! once, as a process does. It knows nothing of sales.
+
+use sale::memory::ManualClock;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// Small, fast, and the same everywhere.
+pub struct Random(Cell<u64>);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(Cell::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03))
+    }
+
+    pub fn next(&self) -> u64 {
+        let mut z = self.0.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.0.set(z);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&self, n: u64) -> u64 {
+        self.next() % n.max(1)
+    }
+
+    pub fn chance(&self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// Tasks that live and die together.
+pub type Group = u32;
+
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+struct Task {
+    group: Group,
+    woken: Arc<Flag>,
+    future: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// Runs tasks until a condition holds.
+pub struct Executor {
+    clock: Arc<ManualClock>,
+    random: Option<Rc<Random>>,
+    tasks: RefCell<BTreeMap<u64, Task>>,
+    born: RefCell<Vec<Task>>,
+    killed: RefCell<Vec<Group>>,
+    next: Cell<u64>,
+}
+
+impl Executor {
+    /// With `random`, the next task is drawn; without, tasks go in the order of their birth.
+    pub fn new(clock: Arc<ManualClock>, random: Option<Rc<Random>>) -> Rc<Self> {
+        Rc::new(Self { clock, random, tasks: RefCell::default(), born: RefCell::default(), killed: RefCell::default(), next: Cell::new(0) })
+    }
+
+    pub fn spawn(&self, group: Group, future: impl Future<Output = ()> + 'static) {
+        let woken = Arc::new(Flag(AtomicBool::new(true)));
+        self.born.borrow_mut().push(Task { group, woken, future: Box::pin(future) });
+    }
+
+    /// All tasks of the group are gone before anything else runs.
+    pub fn kill(&self, group: Group) {
+        self.killed.borrow_mut().push(group);
+    }
+
+    /// Runs until `done` says so. `Err`: `steps_max` steps were not enough, or nothing can ever happen again.
+    pub fn run_until(&self, steps_max: u64, done: impl Fn() -> bool) -> Result<u64, &'static str> {
+        for step in 0..steps_max {
+            self.births_and_deaths();
+            if done() {
+                return Ok(step);
+            }
+            let ready: Vec<u64> = self.tasks.borrow().iter().filter(|(_, task)| task.woken.0.load(Ordering::Acquire)).map(|(&id, _)| id).collect();
+            let Some(&first) = ready.first() else {
+                if !self.clock.advance_to_next() {
+                    return Err("nothing can happen any more");
+                }
+                continue;
+            };
+            let id = self.random.as_ref().map_or(first, |random| ready[random.below(ready.len() as u64) as usize]);
+            let mut task = self.tasks.borrow_mut().remove(&id).expect("it was there a moment ago");
+            task.woken.0.store(false, Ordering::Release);
+            let waker = Waker::from(Arc::clone(&task.woken));
+            if task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+                self.tasks.borrow_mut().insert(id, task);
+            }
+        }
+        Err("too many steps")
+    }
+
+    fn births_and_deaths(&self) {
+        for task in self.born.borrow_mut().drain(..) {
+            let id = self.next.replace(self.next.get() + 1);
+            self.tasks.borrow_mut().insert(id, task);
+        }
+        let killed = std::mem::take(&mut *self.killed.borrow_mut());
+        if !killed.is_empty() {
+            let mut dead = Vec::new();
+            let mut tasks = self.tasks.borrow_mut();
+            let ids: Vec<u64> = tasks.iter().filter(|(_, task)| killed.contains(&task.group)).map(|(&id, _)| id).collect();
+            dead.extend(ids.iter().filter_map(|id| tasks.remove(id)));
+            drop(tasks);
+            drop(dead);
+        }
+    }
+}
+
+/// Lets every other task that can run go first, or not, as the seed says.
+pub async fn pause() {
+    let mut paused = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut paused, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
