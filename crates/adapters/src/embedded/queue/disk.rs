@@ -4,7 +4,7 @@
 
 use super::memory::{Change, Hints, Id};
 use crate::embedded::{OpenError, file, log};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, ffi, params};
 use sale::ports::{Half, Parked};
 use sale::words::Time;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,10 @@ const APPLICATION: i64 = 0x4843_7100;
 const VERSION: i64 = 1;
 /// Ids are reserved in blocks, so that none is used twice although rows are deleted, and few transactions say so.
 const BLOCK: Id = 65_536;
-/// Where a half's row and a committed one differ. Two words that no flipped bit turns into each other.
+/// Where a half's row and a committed one differ. Two words that no flipped bit turns into each other, of one length: a
+/// commit then rewrites its row in place, which needs no room on a full disk.
 const HALF: &str = "half";
-const COMMITTED: &str = "committed";
+const COMMITTED: &str = "sent";
 
 const TABLES: &str = "
     create table message (id integer primary key, state text not null, batch blob not null, tag text not null, crc integer not null, body blob not null) strict;
@@ -177,21 +178,27 @@ impl Disk {
         self.connection.is_autocommit() || self.run("rollback").is_ok()
     }
 
+    /// Whether this failure of a commit says that the log cannot hold the commit's mark.
+    pub(super) fn wrote_no_commit(failure: &Failed) -> bool {
+        matches!(failure.sqlite_error().map(|e| e.extended_code), Some(ffi::SQLITE_FULL | ffi::SQLITE_IOERR_WRITE))
+    }
+
     pub(super) fn hints(&mut self, hints: &Hints) -> Result<(), Failed> {
+        // First what makes room.
         let mut gone: Option<(Id, Id)> = None;
-        for (&id, &change) in &hints.changes {
-            match (change, gone) {
-                (Change::Gone, Some((first, last))) if last + 1 == id => gone = Some((first, id)),
-                (Change::Gone, run) => {
+        for id in hints.changes.iter().filter(|(_, change)| **change == Change::Gone).map(|(&id, _)| id) {
+            gone = match gone {
+                Some((first, last)) if last + 1 == id => Some((first, id)),
+                run => {
                     self.delete(run)?;
-                    gone = Some((id, id));
+                    Some((id, id))
                 }
-                (Change::Committed, _) => {
-                    self.connection.prepare_cached("update message set state = ?2 where id = ?1")?.execute(params![id, COMMITTED])?;
-                }
-            }
+            };
         }
         self.delete(gone)?;
+        for (id, _) in hints.changes.iter().filter(|(_, change)| **change == Change::Committed) {
+            self.connection.prepare_cached("update message set state = ?2 where id = ?1")?.execute(params![id, COMMITTED])?;
+        }
         match hints.witness {
             Some(seq) => self.set_meta("witness", i64::try_from(seq).unwrap_or(i64::MAX)),
             None => Ok(()),
@@ -269,7 +276,7 @@ impl Disk {
         rows.collect()
     }
 
-    /// Folds the log into the file, for a moment in which nobody waits. Trying is enough: the log is only longer otherwise.
+    /// Folds the log into the file, so that the next write begins it anew. Trying is enough: it is only longer otherwise.
     pub(super) fn fold_log(&mut self) {
         let _ =
             self.connection.prepare_cached("pragma wal_checkpoint(passive)").and_then(|mut statement| statement.query_row([], |_| Ok(())));

@@ -45,6 +45,16 @@ pub(super) enum Job {
     },
 }
 
+impl Job {
+    /// Half messages that it brings, and the bytes of their bodies.
+    fn prepares(&self) -> (usize, usize) {
+        match self {
+            Self::Prepare { half, .. } => (1, half.body.len()),
+            Self::Park { .. } | Self::Replay { .. } | Self::Parked { .. } => (0, 0),
+        }
+    }
+}
+
 /// What callers and the thread share.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -64,7 +74,7 @@ pub(super) struct Desk {
 pub(super) struct Open {
     pub(super) shelf: Shelf,
     pub(super) jobs: Vec<Job>,
-    /// Half messages among the jobs, and the bytes of their bodies.
+    /// Half messages that are on their way to the disk, and the bytes of their bodies.
     pub(super) preparing: (usize, usize),
     /// When the oldest hint that the disk has not seen must go there by itself.
     hints_due: Option<Micros>,
@@ -73,6 +83,14 @@ pub(super) struct Open {
     stop: bool,
     /// The thread is gone: nothing will be answered any more.
     pub(super) gone: bool,
+}
+
+impl Open {
+    /// The job is no longer on its way to the disk.
+    fn left(&mut self, job: &Job) {
+        let (halves, bytes) = job.prepares();
+        self.preparing = (self.preparing.0 - halves, self.preparing.1 - bytes);
+    }
 }
 
 impl Desk {
@@ -96,10 +114,8 @@ impl Desk {
 
     /// Lays a job on the desk and wakes the thread.
     pub(super) fn push(&self, mut open: MutexGuard<'_, Open>, job: Job) {
-        if let Job::Prepare { half, .. } = &job {
-            open.preparing.0 += 1;
-            open.preparing.1 += half.body.len();
-        }
+        let (halves, bytes) = job.prepares();
+        open.preparing = (open.preparing.0 + halves, open.preparing.1 + bytes);
         open.jobs.push(job);
         drop(open);
         self.work.notify_one();
@@ -143,7 +159,6 @@ impl Desk {
             let now = clock::elapsed_us();
             let hints_due = open.hints_due.is_some_and(|due| due <= now || open.stop);
             if !open.jobs.is_empty() || hints_due {
-                open.preparing = (0, 0);
                 open.hints_due = None;
                 return Some((std::mem::take(&mut open.jobs), open.shelf.take_hints()));
             }
@@ -184,12 +199,15 @@ impl Desk {
                 Err(fault) => {
                     {
                         let mut open = self.open();
+                        writing.iter().for_each(|job| open.left(job));
                         open.shelf.put_back(hints);
                         if open.shelf.has_hints() && !open.stop {
                             open.hints_due = Some(clock::elapsed_us() + HINTS_AGAIN_US);
                         }
                     }
                     refuse(writing, &fault);
+                    // The disk may be full: this lets the next write use the log's room again.
+                    disk.fold_log();
                 }
             }
         }
@@ -208,6 +226,7 @@ impl Desk {
         let mut open = self.open();
         let check_at = clock::elapsed_us() + self.check_after;
         for (job, done) in jobs.into_iter().zip(done) {
+            open.left(&job);
             match (job, done) {
                 (Job::Prepare { half, answer }, Done::Prepared(id)) => {
                     open.shelf.prepared(id, half.body, check_at);
@@ -257,9 +276,9 @@ fn transaction(disk: &mut Disk, jobs: &[Job], hints: &Hints) -> Result<Vec<Done>
         Ok(done) => match disk.commit() {
             Ok(()) => Ok(done),
             Err(e) => {
-                // The log may hold the commit's mark although it could not be made durable: a crash now may keep it.
-                disk.roll_back();
-                Err(fault(disk, Effect::Unknown, "commit", &e))
+                // What could not be written lacks its mark, which comes last. What could not be synced may be whole.
+                let effect = if disk.roll_back() && Disk::wrote_no_commit(&e) { Effect::None } else { Effect::Unknown };
+                Err(fault(disk, effect, "commit", &e))
             }
         },
         Err(e) => {
