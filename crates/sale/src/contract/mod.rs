@@ -133,6 +133,11 @@ pub fn batch(number: u64, sale: SaleId, epoch: Epoch, asks: Vec<Ask>) -> Batch {
     Batch { id: BatchId { node: 7, number }, sale, epoch, limit_per_buyer: 2, asks }
 }
 
+/// One purchase of this many units for each of `count` buyers.
+pub fn buyers_of(sale: SaleId, count: usize, units: u32) -> Vec<Ask> {
+    (0..count).map(|n| ask(sale, &format!("buyer-{n}"), units)).collect()
+}
+
 fn id(sale: SaleId, ask: &Ask) -> OrderId {
     OrderId { sale, digest: ask.digest }
 }

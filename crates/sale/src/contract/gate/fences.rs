@@ -1,7 +1,7 @@
 //! Promises about who decides: epochs, lives of the store, loading and publishing.
 
-use super::super::{ask, ask_keyed, batch, digests, sale, skipped};
-use super::{GateRig, batch_of, books, buyers, held, hold, left, look, open, rebuilt};
+use super::super::{ask, ask_keyed, batch, buyers_of, digests, sale, skipped};
+use super::{GateRig, batch_of, books, held, hold, left, look, open, rebuilt};
 use crate::ports::{Decision, Fence, Gate, Held, Opening, Seen, Stale, WithdrawHeld, Withdrawal};
 use crate::words::{Ask, BatchId, Epoch, MovementKey, RunId};
 
@@ -43,7 +43,7 @@ pub(super) async fn an_unpublished_sale_refuses_every_call(rig: &dyn GateRig) {
     let gate = rig.gate();
     let run = gate.run().await.expect("answers");
     let fence = Fence { sale: sale("unheard-of"), epoch: Epoch(1), run };
-    let asks = buyers(fence.sale, 2, 1);
+    let asks = buyers_of(fence.sale, 2, 1);
     assert_eq!(not_refused(&*gate, fence, &asks).await, NONE);
     assert_eq!(not_refused(&*gate, Fence { epoch: Epoch(0), ..fence }, &asks).await, NONE);
     // What is loaded decides nothing before it is published.
@@ -58,7 +58,7 @@ pub(super) async fn a_wrong_epoch_or_life_is_refused_and_nothing_is_written(rig:
     let gate = rig.gate();
     let first = open(&*gate, "wrong", 10).await;
     let fence = Fence { epoch: Epoch(2), ..first };
-    let asks = buyers(fence.sale, 2, 1);
+    let asks = buyers_of(fence.sale, 2, 1);
     rebuilt(&*gate, fence, vec![], 10).await;
     held(&*gate, fence, 1, &asks).await;
     gate.withdraw(fence, &withdrawal("out", 3)).await.expect("answers").expect("the fence is right");
@@ -87,7 +87,7 @@ pub(super) async fn a_wrong_epoch_or_life_is_refused_and_nothing_is_written(rig:
 pub(super) async fn c07_another_life_refuses_every_call(rig: &dyn GateRig) {
     let gate = rig.gate();
     let fence = open(&*gate, "lives", 10).await;
-    let asks = buyers(fence.sale, 2, 1);
+    let asks = buyers_of(fence.sale, 2, 1);
     held(&*gate, fence, 1, &asks).await;
     if !rig.another_life().await {
         return skipped("c07", "this rig cannot restart its store");
@@ -105,7 +105,7 @@ pub(super) async fn c07_another_life_refuses_every_call(rig: &dyn GateRig) {
 pub(super) async fn c08_a_wiped_store_refuses_every_call_until_it_is_rebuilt(rig: &dyn GateRig) {
     let gate = rig.gate();
     let fence = open(&*gate, "wiped", 10).await;
-    let asks = buyers(fence.sale, 2, 1);
+    let asks = buyers_of(fence.sale, 2, 1);
     held(&*gate, fence, 1, &asks).await;
     if !rig.wipe().await {
         return skipped("c08", "this rig cannot wipe its store");
@@ -130,7 +130,7 @@ pub(super) async fn c10_an_epoch_is_published_once_and_only_over_an_older_one(ri
     let before = books(&*gate, third).await;
     for epoch in [1, 2, 3] {
         let fence = Fence { epoch: Epoch(epoch), ..first };
-        assert_eq!(gate.load(fence, buyers(first.sale, 3, 1)).await, Ok(Err(Stale)), "epoch {epoch} comes too late");
+        assert_eq!(gate.load(fence, buyers_of(first.sale, 3, 1)).await, Ok(Err(Stale)), "epoch {epoch} comes too late");
         assert_eq!(gate.publish(fence, opening(99)).await, Ok(Err(Stale)), "epoch {epoch} comes too late");
     }
     assert_eq!(books(&*gate, third).await, before);
@@ -161,7 +161,7 @@ pub(super) async fn c18_what_earlier_epochs_wrote_is_out_of_reach(rig: &dyn Gate
 pub(super) async fn a_loaded_gate_knows_holds_raises_and_withdrawals(rig: &dyn GateRig) {
     let gate = rig.gate();
     let fence = Fence { sale: sale("loaded"), epoch: Epoch(4), run: gate.run().await.expect("answers") };
-    let asks = buyers(fence.sale, 6, 1);
+    let asks = buyers_of(fence.sale, 6, 1);
     // In parts, one of them twice: a hold is loaded once.
     for part in [&asks[..2], &asks[2..], &asks[..2]] {
         gate.load(fence, part.to_vec()).await.expect("answers").expect("a new epoch can be loaded");
@@ -191,12 +191,12 @@ pub(super) async fn sales_do_not_know_each_other(rig: &dyn GateRig) {
     let gate = rig.gate();
     // Codes of which one begins as the other does.
     let (one, two) = (open(&*gate, "a", 5).await, open(&*gate, "a-b", 5).await);
-    held(&*gate, one, 1, &buyers(one.sale, 2, 2)).await;
+    held(&*gate, one, 1, &buyers_of(one.sale, 2, 2)).await;
     assert_eq!((left(&*gate, one).await, left(&*gate, two).await), (1, 5));
-    assert_eq!(look(&*gate, two, &buyers(two.sale, 2, 2)).await, [Seen::Free, Seen::Free]);
+    assert_eq!(look(&*gate, two, &buyers_of(two.sale, 2, 2)).await, [Seen::Free, Seen::Free]);
     rebuilt(&*gate, Fence { epoch: Epoch(2), ..one }, vec![], 3).await;
     assert_eq!(left(&*gate, two).await, 5);
-    let both = [batch_of(two, 8, &buyers(two.sale, 1, 1)).id, BatchId { node: 7, number: 9 }];
+    let both = [batch_of(two, 8, &buyers_of(two.sale, 1, 1)).id, BatchId { node: 7, number: 9 }];
     for batch in both {
         assert_eq!(gate.decision_or_void(two, batch).await, Ok(Ok(Decision::Void)));
     }
@@ -208,12 +208,12 @@ pub(super) async fn a_dropped_sale_is_forgotten_unless_it_has_a_later_epoch(rig:
     let gate = rig.gate();
     let first = open(&*gate, "dropped", 5).await;
     let second = Fence { epoch: Epoch(2), ..first };
-    rebuilt(&*gate, second, buyers(first.sale, 2, 1), 5).await;
+    rebuilt(&*gate, second, buyers_of(first.sale, 2, 1), 5).await;
     gate.drop_sale(first).await.expect("answers");
     assert_eq!(books(&*gate, second).await.holds.len(), 2, "a later epoch is not this one's to forget");
     for _ in 0..2 {
         gate.drop_sale(second).await.expect("answers");
     }
-    assert_eq!(not_refused(&*gate, second, &buyers(first.sale, 2, 1)).await, NONE);
+    assert_eq!(not_refused(&*gate, second, &buyers_of(first.sale, 2, 1)).await, NONE);
     gate.drop_sale(Fence { sale: sale("unheard-of"), ..first }).await.expect("nothing to forget is no fault");
 }

@@ -1,7 +1,7 @@
 //! Promises about the decision: holds, looks, releases, movements of stock, pages, books.
 
-use super::super::{Seeded, ask, ask_keyed, batch, digests};
-use super::{GateRig, batch_of, books, buyers, held, hold, left, look, open};
+use super::super::{Seeded, ask, ask_keyed, batch, buyers_of, digests};
+use super::{GateRig, batch_of, books, held, hold, left, look, open};
 use crate::ports::{Decision, Fact, Fence, Gate, Held, Seen, WithdrawHeld, Withdrawal};
 use crate::words::{Ask, BatchId, Digest, MovementKey, Quantity};
 use futures_util::future;
@@ -39,7 +39,7 @@ async fn finish(gate: &dyn Gate, fence: Fence, text: &str, give_back: bool) -> i
 pub(super) async fn a_batch_is_held_whole_and_once(rig: &dyn GateRig) {
     let gate = rig.gate();
     let fence = open(&*gate, "whole", 10).await;
-    let asks = buyers(fence.sale, 4, 2);
+    let asks = buyers_of(fence.sale, 4, 2);
     let before = gate.fact(fence).await.expect("answers").expect("the fence is right");
     let fact = held(&*gate, fence, 1, &asks).await;
     assert_eq!((fact.epoch, fact.left), (fence.epoch, 2));
@@ -51,7 +51,7 @@ pub(super) async fn a_batch_is_held_whole_and_once(rig: &dyn GateRig) {
     assert_eq!(books(&*gate, fence).await.holds.len(), 4);
     // A batch of the greatest size.
     let many = open(&*gate, "many", crate::words::BATCH_MAX as i64).await;
-    assert_eq!(held(&*gate, many, 1, &buyers(many.sale, crate::words::BATCH_MAX, 1)).await.left, 0);
+    assert_eq!(held(&*gate, many, 1, &buyers_of(many.sale, crate::words::BATCH_MAX, 1)).await.left, 0);
 }
 
 pub(super) async fn c23_minus_one_leaves_the_stock_unchanged(rig: &dyn GateRig) {
@@ -73,7 +73,7 @@ pub(super) async fn c25_thirty_three_threes_are_held_of_a_hundred_and_one_is_lef
     let gate = rig.gate();
     let fence = open(&*gate, "threes", 100).await;
     let mut got = 0;
-    for (number, asked) in buyers(fence.sale, 40, 3).into_iter().enumerate() {
+    for (number, asked) in buyers_of(fence.sale, 40, 3).into_iter().enumerate() {
         let batch = crate::words::Batch { limit_per_buyer: 3, ..batch_of(fence, number as u64, &[asked]) };
         let (said, fact) = gate.hold(fence, &batch).await.expect("answers").expect("the fence is right");
         match said {
@@ -138,7 +138,7 @@ pub(super) async fn c28_other_content_is_a_mismatch(rig: &dyn GateRig) {
 pub(super) async fn a_batch_that_is_refused_leaves_nothing_behind(rig: &dyn GateRig) {
     let gate = rig.gate();
     let fence = open(&*gate, "nothing", 3).await;
-    let asks = buyers(fence.sale, 2, 2);
+    let asks = buyers_of(fence.sale, 2, 2);
     let before = books(&*gate, fence).await;
     let (said, fact) = hold(&*gate, fence, 1, &asks).await;
     assert_eq!(said, Held::None(vec![Seen::Free, Seen::Short]));
@@ -151,7 +151,7 @@ pub(super) async fn a_batch_that_is_refused_leaves_nothing_behind(rig: &dyn Gate
 pub(super) async fn c02_void_is_written_first_and_a_late_hold_holds_nothing(rig: &dyn GateRig) {
     let gate = rig.gate();
     let fence = open(&*gate, "void", 10).await;
-    let asks = buyers(fence.sale, 2, 1);
+    let asks = buyers_of(fence.sale, 2, 1);
     assert_eq!(decision(&*gate, fence, 1).await, Decision::Void);
     let before = books(&*gate, fence).await;
     for _ in 0..2 {
@@ -171,7 +171,7 @@ pub(super) async fn c02_void_is_written_first_and_a_late_hold_holds_nothing(rig:
 pub(super) async fn c18_a_release_gives_back_once_and_leaves_a_mark(rig: &dyn GateRig) {
     let gate = rig.gate();
     let fence = open(&*gate, "release", 10).await;
-    let asks = buyers(fence.sale, 3, 2);
+    let asks = buyers_of(fence.sale, 3, 2);
     held(&*gate, fence, 1, &asks).await;
     let gone = asks[1].digest;
     assert_eq!(release(&*gate, fence, &[gone, gone]).await.left, 6, "named twice, given back once");
@@ -206,7 +206,7 @@ pub(super) async fn looking_is_reading_only(rig: &dyn GateRig) {
     let fence = open(&*gate, "look", 5).await;
     held(&*gate, fence, 1, &[ask(fence.sale, "ann", 2)]).await;
     let before = books(&*gate, fence).await;
-    let asks = buyers(fence.sale, 5, 2);
+    let asks = buyers_of(fence.sale, 5, 2);
     let (seen, fact) = gate.look(fence, 2, &asks).await.expect("answers").expect("the fence is right");
     assert_eq!(seen, vec![Seen::Free; 5], "each by itself");
     assert_eq!(fact, before.fact);
@@ -274,7 +274,7 @@ async fn walk(gate: &dyn Gate, fence: Fence, max: usize) -> Vec<Ask> {
 pub(super) async fn pages_see_every_hold_that_stands_during_the_walk(rig: &dyn GateRig) {
     let gate = rig.gate();
     let fence = open(&*gate, "pages", 1_000).await;
-    let asks = buyers(fence.sale, 23, 1);
+    let asks = buyers_of(fence.sale, 23, 1);
     for (number, one) in asks.iter().enumerate() {
         held(&*gate, fence, number as u64, std::slice::from_ref(one)).await;
     }
@@ -342,7 +342,7 @@ pub(super) async fn a_withdrawal_is_taken_once_and_finished_once(rig: &dyn GateR
 pub(super) async fn c24_the_last_unit_is_held_once(rig: &dyn GateRig) {
     let gate = rig.gate();
     let fence = open(&*gate, "last-unit", 1).await;
-    let calls = buyers(fence.sale, 64, 1).into_iter().enumerate().map(|(number, one)| {
+    let calls = buyers_of(fence.sale, 64, 1).into_iter().enumerate().map(|(number, one)| {
         let gate = gate.clone();
         async move { gate.hold(fence, &batch_of(fence, number as u64, &[one])).await.expect("answers").expect("the fence is right").0 }
     });

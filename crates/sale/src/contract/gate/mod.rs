@@ -3,9 +3,9 @@
 mod fences;
 mod holds;
 
-use super::{Promise, ask, batch, promises, sale};
+use super::{Promise, batch, promises, sale};
 use crate::ports::{Fact, Fence, Gate, GateBooks, Held, Opening, Seen};
-use crate::words::{Ask, Batch, Epoch, SaleId};
+use crate::words::{Ask, Batch, Epoch};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -106,8 +106,4 @@ async fn books(gate: &dyn Gate, fence: Fence) -> GateBooks {
     books.withdrawals.sort_by(|a, b| a.key.cmp(&b.key));
     books.withdrawn.sort();
     books
-}
-
-fn buyers(sale: SaleId, count: usize, units: u32) -> Vec<Ask> {
-    (0..count).map(|n| ask(sale, &format!("buyer-{n}"), units)).collect()
 }
