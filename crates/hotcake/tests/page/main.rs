@@ -195,10 +195,10 @@ fn nothing_makes_a_purchase_twice() {
 
     // A busy shop touched nothing; the page waits as long as it is told and tries by itself.
     buyable(&browser);
-    next_purchase(&browser, "return new Response('{\"code\":\"overloaded\"}', { status: 503, headers: { 'retry-after': '1' } });");
+    next_purchase(&browser, "return new Response('{\"code\":\"overloaded\"}', { status: 503, headers: { 'retry-after': '3' } });");
     browser.click("#buy");
     browser.says("headline", "Very many buyers");
-    browser.says("waiting", "Next try in 1 s");
+    browser.says("waiting", "Next try in 3 s");
     browser.says("headline", "It is yours");
     assert_eq!(server.orders("once"), ["confirmed", "paid", "paid"]);
 
