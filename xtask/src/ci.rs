@@ -9,6 +9,9 @@ use std::process::Command;
 /// What the page's tests drive: a browser and its driver, as Debian names them.
 const BROWSER: [(&str, &str); 2] = [("chromium", "chromium"), ("chromedriver", "chromium-driver")];
 
+/// A step: from the checkout's root to how it ended.
+type Step = fn(&Path) -> Result<(), String>;
+
 /// Runs every step and prints the summary. The cheap steps all run, so that one look shows all of their faults; the dear ones
 /// stop at the first failure.
 pub fn run(root: &Path) -> Result<(), String> {
@@ -17,7 +20,7 @@ pub fn run(root: &Path) -> Result<(), String> {
     steps.step("format", || run_command(&mut cargo(root, &["fmt", "--all", "--check"])));
     steps.step("tidy", || tidy::run(root));
 
-    let dear: [(&str, fn(&Path) -> Result<(), String>); 4] = [
+    let dear: [(&str, Step); 4] = [
         ("lints", |root| run_command(&mut cargo(root, &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
         ("build", |root| run_command(&mut cargo(root, &["build", "--release", "--workspace", "--all-targets"]))),
         ("tests", |root| run_command(&mut cargo(root, &["test", "--release", "--workspace", "--no-fail-fast"]))),

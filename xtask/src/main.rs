@@ -1,7 +1,7 @@
 //! `cargo xtask VERB`: every task of the work on Hotcake, so that people, editors and CI run the same thing.
 //! Parses and dispatches; knows nothing of what the verbs do.
 
-// mod bench;
+mod bench;
 mod cases;
 mod ci;
 mod machine;
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::run(&root),
         Some("tidy") => tidy::run(&root),
         Some("cases") => cases::run(&root),
-        // Some("bench") => bench::run(&root, &args[1..]),
+        Some("bench") => bench::run(&root, &args[1..]),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
