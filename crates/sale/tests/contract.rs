@@ -1,13 +1,18 @@
 //! The contract, run on the ports in memory.
 
 use async_trait::async_trait;
-use sale::contract::gate::{self, GateRig};
-use sale::contract::ledger::{self, LedgerRig};
-use sale::contract::queue::{self, QueueRig, QueueTimes};
+use futures_util::FutureExt as _;
+use sale::books::{Books, Law, audit};
+use sale::contract::gate::GateRig;
+use sale::contract::ledger::LedgerRig;
+use sale::contract::queue::{QueueRig, QueueTimes};
+use sale::contract::{self, Promise};
 use sale::memory::{ManualClock, MemoryGate, MemoryLedger, MemoryQueue, QueueSettings};
-use sale::ports::{Gate, Ledger, Queue};
-use sale::words::{OrderId, RunId, Time};
-use std::sync::Arc;
+use sale::order::Source;
+use sale::ports::{Clock, Effect, Gate, Half, Ledger, Queue, Sheaf};
+use sale::words::{BatchId, Epoch, OrderId, RunId, SaleId, Time};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
 
 struct GateInMemory(Arc<MemoryGate>);
 
@@ -78,28 +83,117 @@ impl LedgerRig for LedgerInMemory {
     }
 }
 
+/// Runs every promise on a rig of its own and names all that are broken, not the first.
+async fn keeps<R: ?Sized>(promises: Vec<Promise<R>>, rig: impl Fn() -> Box<R>) {
+    let mut broken = Vec::new();
+    for promise in promises {
+        println!("{}", promise.name);
+        let rig = rig();
+        if AssertUnwindSafe((promise.keep)(&*rig)).catch_unwind().await.is_err() {
+            broken.push(promise.name);
+        }
+    }
+    assert!(broken.is_empty(), "broken: {broken:#?}");
+}
+
 #[tokio::test]
 async fn the_gate_in_memory_keeps_every_promise() {
-    for promise in gate::promises() {
-        println!("gate: {}", promise.name);
-        (promise.keep)(&GateInMemory(Arc::new(MemoryGate::new(RunId(4_711))))).await;
-    }
+    keeps(contract::gate::promises(), || Box::new(GateInMemory(Arc::new(MemoryGate::new(RunId(4_711)))))).await;
 }
 
 #[tokio::test]
 async fn the_queue_in_memory_keeps_every_promise() {
-    for promise in queue::promises() {
-        println!("queue: {}", promise.name);
+    let rig = || {
         let clock = ManualClock::new();
         let queue = MemoryQueue::new(clock.clone(), QUEUE);
-        (promise.keep)(&QueueInMemory { clock, queue }).await;
-    }
+        Box::new(QueueInMemory { clock, queue }) as Box<dyn QueueRig>
+    };
+    keeps(contract::queue::promises(), rig).await;
 }
 
 #[tokio::test]
 async fn the_ledger_in_memory_keeps_every_promise() {
-    for promise in ledger::promises() {
-        println!("ledger: {}", promise.name);
-        (promise.keep)(&LedgerInMemory(MemoryLedger::new(Time(1_700_000_000_000)))).await;
+    keeps(contract::ledger::promises(), || Box::new(LedgerInMemory(ledger()))).await;
+}
+
+fn ledger() -> Arc<MemoryLedger> {
+    MemoryLedger::new(Time(1_700_000_000_000))
+}
+
+/// The breaches that an audit of one sale's ledger finds.
+async fn breaches(ledger: &MemoryLedger, sale: SaleId) -> Vec<Law> {
+    let books = Books { gate: None, ledger: ledger.books(sale).await.unwrap().unwrap(), at_rest: false };
+    let mut laws: Vec<_> = audit(&[books], None).breaches.into_iter().map(|breach| breach.law).collect();
+    laws.dedup();
+    laws
+}
+
+#[tokio::test]
+async fn c55_damage_by_hand_is_a_breach_that_the_audit_names() {
+    let sale = contract::sale("damaged");
+    let asked = contract::ask(sale, "ann", 2);
+    let sold = async || {
+        let ledger = ledger();
+        ledger.create_sale(&contract::terms(sale), 10, "suite").await.unwrap().unwrap();
+        let sheaf = Sheaf { sale, epoch: Epoch(0), source: Source::Message, asks: vec![asked.clone()] };
+        ledger.record(vec![sheaf]).await.unwrap();
+        assert_eq!(breaches(&ledger, sale).await, []);
+        ledger
+    };
+    let ledger = sold().await;
+    assert!(ledger.set_left_by_hand(sale, 9));
+    assert_eq!(breaches(&ledger, sale).await, [Law::L1]);
+    let ledger = sold().await;
+    assert!(ledger.delete_row_by_hand(OrderId { sale, digest: asked.digest }));
+    assert!(breaches(&ledger, sale).await.contains(&Law::L1));
+    assert!(!ledger.delete_row_by_hand(OrderId { sale, digest: asked.digest }));
+    assert!(!ledger.set_left_by_hand(contract::sale("nowhere"), 9));
+}
+
+#[tokio::test]
+async fn the_ledgers_clock_is_set_and_never_goes_back() {
+    let ledger = ledger();
+    ledger.set_now(Time(1_700_000_000_500));
+    ledger.set_now(Time(5));
+    assert_eq!(ledger.now().await.unwrap(), Time(1_700_000_000_500));
+    ledger.advance_ms(7);
+    assert_eq!(ledger.now().await.unwrap(), Time(1_700_000_000_507));
+}
+
+#[tokio::test]
+async fn a_full_queue_says_so_before_it_takes_anything() {
+    let queue = MemoryQueue::new(ManualClock::new(), QueueSettings { messages_max: 2, ..QUEUE });
+    let half = |number| Half { batch: BatchId { node: 1, number }, tag: "t".into(), body: vec![1] };
+    for number in 0..2 {
+        queue.prepare(half(number)).await.unwrap();
     }
+    assert_eq!(queue.prepare(half(2)).await.unwrap_err().effect, Effect::None);
+    assert_eq!(queue.backlog().await.unwrap().halves, 2);
+}
+
+#[tokio::test]
+async fn a_manual_clock_wakes_its_sleepers_in_their_order_and_no_sooner() {
+    let clock = ManualClock::new();
+    let woken = Mutex::new(Vec::new());
+    let sleeper = async |us| {
+        clock.sleep_us(us).await;
+        woken.lock().unwrap().push((us, clock.elapsed_us()));
+    };
+    let driver = async {
+        assert_eq!(clock.sleepers(), 3, "who sleeps for nothing does not lie down");
+        clock.advance_us(9);
+        tokio::task::yield_now().await;
+        assert_eq!(*woken.lock().unwrap(), [(0, 0)]);
+        while clock.advance_to_next() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(clock.elapsed_us(), 2_000);
+    };
+    tokio::join!(sleeper(2_000), sleeper(0), sleeper(10), sleeper(10), driver);
+    assert_eq!(*woken.lock().unwrap(), [(0, 0), (10, 10), (10, 10), (2_000, 2_000)]);
+    assert!(!clock.advance_to_next());
+    // Who gave up is not waited for.
+    let given_up = clock.sleep_us(50);
+    assert!(given_up.now_or_never().is_none());
+    assert_eq!((clock.sleepers(), clock.elapsed_us()), (0, 2_000));
 }

@@ -5,8 +5,8 @@ use super::{GateRig, batch_of, books, held, hold, left, look, open, rebuilt};
 use crate::ports::{Decision, Fence, Gate, Held, Opening, Seen, Stale, WithdrawHeld, Withdrawal};
 use crate::words::{Ask, BatchId, Epoch, MovementKey, RunId};
 
-fn opening(left: i64) -> Opening {
-    Opening { left, raises: 1, withdrawals: vec![] }
+fn opening(left: i64, holds: u64) -> Opening {
+    Opening { left, holds, raises: 1, withdrawals: vec![] }
 }
 
 fn withdrawal(text: &str, units: i64) -> Withdrawal {
@@ -49,7 +49,8 @@ pub(super) async fn an_unpublished_sale_refuses_every_call(rig: &dyn GateRig) {
     // What is loaded decides nothing before it is published.
     gate.load(fence, asks.clone()).await.expect("answers").expect("a new epoch can be loaded");
     assert_eq!(not_refused(&*gate, fence, &asks).await, NONE);
-    gate.publish(fence, opening(10)).await.expect("answers").expect("a loaded epoch can be published");
+    assert_eq!(gate.publish(fence, opening(10, 3)).await, Ok(Err(Stale)), "a gate that was wiped between the parts has fewer holds");
+    gate.publish(fence, opening(10, 2)).await.expect("answers").expect("a loaded epoch can be published");
     assert_eq!(books(&*gate, fence).await.holds.len(), 2);
     assert_eq!(left(&*gate, fence).await, 10, "nothing was written before");
 }
@@ -74,7 +75,7 @@ pub(super) async fn a_wrong_epoch_or_life_is_refused_and_nothing_is_written(rig:
     for run in wrong_lives {
         let next = Fence { epoch: Epoch(3), run, ..fence };
         assert_eq!(gate.load(next, vec![]).await, Ok(Err(Stale)), "a rebuild of another life");
-        assert_eq!(gate.publish(next, opening(10)).await, Ok(Err(Stale)));
+        assert_eq!(gate.publish(next, opening(10, 0)).await, Ok(Err(Stale)));
     }
     assert_eq!(books(&*gate, fence).await, before, "a refused call writes nothing");
     // No decision was written either: both batches can still be held.
@@ -124,14 +125,14 @@ pub(super) async fn c10_an_epoch_is_published_once_and_only_over_an_older_one(ri
     gate.load(third, vec![]).await.expect("answers").expect("a new epoch can be loaded");
     assert_eq!(left(&*gate, first).await, 10, "the older one decides until the newer is published");
     held(&*gate, first, 1, &[ask(first.sale, "ann", 1)]).await;
-    let fact = gate.publish(third, opening(7)).await.expect("answers").expect("over an older one");
+    let fact = gate.publish(third, opening(7, 0)).await.expect("answers").expect("over an older one");
     assert_eq!((fact.epoch, fact.left), (Epoch(3), 7));
     held(&*gate, third, 2, &[ask(first.sale, "ann", 1)]).await;
     let before = books(&*gate, third).await;
     for epoch in [1, 2, 3] {
         let fence = Fence { epoch: Epoch(epoch), ..first };
         assert_eq!(gate.load(fence, buyers_of(first.sale, 3, 1)).await, Ok(Err(Stale)), "epoch {epoch} comes too late");
-        assert_eq!(gate.publish(fence, opening(99)).await, Ok(Err(Stale)), "epoch {epoch} comes too late");
+        assert_eq!(gate.publish(fence, opening(99, 3)).await, Ok(Err(Stale)), "epoch {epoch} comes too late");
     }
     assert_eq!(books(&*gate, third).await, before);
     assert_eq!(gate.fact(first).await, Ok(Err(Stale)));
@@ -166,7 +167,7 @@ pub(super) async fn a_loaded_gate_knows_holds_raises_and_withdrawals(rig: &dyn G
     for part in [&asks[..2], &asks[2..], &asks[..2]] {
         gate.load(fence, part.to_vec()).await.expect("answers").expect("a new epoch can be loaded");
     }
-    let opening = Opening { left: 3, raises: 5, withdrawals: vec![key("gone"), key("also-gone")] };
+    let opening = Opening { left: 3, holds: 6, raises: 5, withdrawals: vec![key("gone"), key("also-gone")] };
     let fact = gate.publish(fence, opening).await.expect("answers").expect("a loaded epoch can be published");
     assert_eq!((fact.epoch, fact.left), (Epoch(4), 3), "holds take nothing from what the opening says is left");
     let books = books(&*gate, fence).await;
@@ -185,6 +186,28 @@ pub(super) async fn a_loaded_gate_knows_holds_raises_and_withdrawals(rig: &dyn G
     assert_eq!(gate.raise(fence, 6, 10).await.expect("answers").expect("the fence is right").0, 6);
     let (said, fact) = gate.withdraw(fence, &withdrawal("gone", 2)).await.expect("answers").expect("the fence is right");
     assert_eq!((said, fact.left), (WithdrawHeld::Finished, 14));
+}
+
+pub(super) async fn c09_a_gate_that_misses_loaded_holds_is_not_published(rig: &dyn GateRig) {
+    let gate = rig.gate();
+    let first = open(&*gate, "parts", 10).await;
+    let second = Fence { epoch: Epoch(2), ..first };
+    let asks = buyers_of(first.sale, 4, 1);
+    gate.load(second, asks[..2].to_vec()).await.expect("answers").expect("a new epoch can be loaded");
+    for holds in [0, 1, 3, 4] {
+        assert_eq!(gate.publish(second, opening(6, holds)).await, Ok(Err(Stale)), "two were loaded, not {holds}");
+    }
+    assert_eq!(left(&*gate, first).await, 10, "the older one still decides");
+    if rig.wipe().await {
+        // Between the parts: what comes after is not all of it.
+        gate.load(second, asks[2..].to_vec()).await.expect("answers").expect("a new epoch can be loaded");
+        assert_eq!(gate.publish(second, opening(6, 4)).await, Ok(Err(Stale)));
+        gate.load(second, asks[..2].to_vec()).await.expect("answers").expect("a new epoch can be loaded");
+    } else {
+        gate.load(second, asks[2..].to_vec()).await.expect("answers").expect("a new epoch can be loaded");
+    }
+    let fact = gate.publish(second, opening(6, 4)).await.expect("answers").expect("all of it is there");
+    assert_eq!((fact.left, books(&*gate, second).await.holds.len()), (6, 4));
 }
 
 pub(super) async fn sales_do_not_know_each_other(rig: &dyn GateRig) {

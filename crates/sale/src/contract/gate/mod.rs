@@ -37,6 +37,7 @@ pub fn promises() -> Vec<Promise<dyn GateRig>> {
         fences::c10_an_epoch_is_published_once_and_only_over_an_older_one,
         fences::c18_what_earlier_epochs_wrote_is_out_of_reach,
         fences::a_loaded_gate_knows_holds_raises_and_withdrawals,
+        fences::c09_a_gate_that_misses_loaded_holds_is_not_published,
         fences::sales_do_not_know_each_other,
         fences::a_dropped_sale_is_forgotten_unless_it_has_a_later_epoch,
         holds::a_batch_is_held_whole_and_once,
@@ -71,8 +72,8 @@ async fn open(gate: &dyn Gate, name: &str, left: i64) -> Fence {
 
 /// Loads and publishes the fence's epoch.
 async fn rebuilt(gate: &dyn Gate, fence: Fence, holds: Vec<Ask>, left: i64) -> Fact {
+    let opening = Opening { left, holds: holds.len() as u64, raises: 1, withdrawals: vec![] };
     gate.load(fence, holds).await.expect("answers").expect("a new epoch can be loaded");
-    let opening = Opening { left, raises: 1, withdrawals: vec![] };
     gate.publish(fence, opening).await.expect("answers").expect("a new epoch can be published")
 }
 

@@ -9,8 +9,11 @@ use crate::words::{Ask, BuyerId, Epoch, SaleId};
 use futures_util::future;
 use std::collections::BTreeMap;
 
-/// Panics unless L1 to L4 hold in these books.
+/// Panics unless L1 to L4 hold in these books, by the audit and by this suite's own arithmetic: a fault in the one is
+/// seen by the other.
 pub(super) fn the_laws_hold(books: &LedgerBooks) {
+    let report = crate::books::audit(&[crate::books::Books { gate: None, ledger: books.clone(), at_rest: false }], None);
+    assert_eq!(report.breaches, [], "the audit");
     let sale = &books.sale;
     let live = || books.orders.iter().filter(|order| order.status.is_live());
     let live_units: i64 = live().map(|order| order.ask.quantity.units()).sum();
