@@ -4,13 +4,19 @@
 //! standard output what it was answered, until it is killed.
 
 use adapters::embedded::{Directory, EmbeddedQueue, QueueSettings, SystemClock};
+use adapters::sqlite::SqliteLedger;
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
+use sale::contract::Promise;
+use sale::contract::ledger::LedgerRig;
 use sale::contract::queue::{QueueRig, QueueTimes};
-use sale::ports::{Clock as _, Effect, Half, Queue, Verdict};
-use sale::words::BatchId;
+use sale::order::{Source, Status};
+use sale::ports::{BumpAsk, Clock as _, Effect, Half, Ledger, Queue, Sheaf, Verdict};
+use sale::words::{Ask, BatchId, Epoch, OrderId, RunId, SaleId, SaleStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -97,10 +103,71 @@ impl QueueRig for EmbeddedQueueRig {
 
 #[tokio::test]
 async fn the_embedded_queue_keeps_every_promise_of_a_queue() {
-    for promise in sale::contract::queue::promises() {
-        println!("queue: {}", promise.name);
-        (promise.keep)(&EmbeddedQueueRig::new()).await;
+    keeps(sale::contract::queue::promises(), || Box::new(EmbeddedQueueRig::new())).await;
+}
+
+struct SqliteLedgerRig {
+    /// Taken out while it is closed.
+    ledger: Mutex<Option<Arc<SqliteLedger>>>,
+    clock: SystemClock,
+    directory: TempDir,
+}
+
+impl SqliteLedgerRig {
+    fn new() -> Self {
+        let rig = Self { ledger: Mutex::new(None), clock: SystemClock::new().unwrap(), directory: tempfile::tempdir().unwrap() };
+        rig.open();
+        rig
     }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("ledger.db")
+    }
+
+    fn open(&self) {
+        *self.ledger.lock().unwrap() = Some(Arc::new(SqliteLedger::open(&self.path()).unwrap()));
+    }
+}
+
+#[async_trait]
+impl LedgerRig for SqliteLedgerRig {
+    fn ledger(&self) -> Arc<dyn Ledger> {
+        self.ledger.lock().unwrap().clone().expect("it is open")
+    }
+
+    async fn passes(&self, ms: u64) {
+        self.clock.sleep_us(ms * 1_000).await;
+    }
+
+    async fn reopen(&self) -> bool {
+        let ledger = self.ledger.lock().unwrap().take().expect("it is open");
+        drop(Arc::into_inner(ledger).expect("the promise has let go of it"));
+        self.open();
+        true
+    }
+
+    async fn delete_row_by_hand(&self, id: OrderId) -> bool {
+        let hand = rusqlite::Connection::open(self.path()).unwrap();
+        hand.execute("delete from orders where digest = ?", [id.digest.0]).unwrap() == 1
+    }
+}
+
+#[tokio::test]
+async fn the_sqlite_ledger_keeps_every_promise_of_a_ledger() {
+    keeps(sale::contract::ledger::promises(), || Box::new(SqliteLedgerRig::new())).await;
+}
+
+/// Runs every promise on a rig of its own and names all that are broken, not only the first.
+async fn keeps<R: ?Sized>(promises: Vec<Promise<R>>, rig: impl Fn() -> Box<R>) {
+    let mut broken = Vec::new();
+    for promise in promises {
+        println!("{}", promise.name);
+        let rig = rig();
+        if AssertUnwindSafe((promise.keep)(&*rig)).catch_unwind().await.is_err() {
+            broken.push(promise.name);
+        }
+    }
+    assert!(broken.is_empty(), "broken: {broken:#?}");
 }
 
 // --- the victim
@@ -154,6 +221,40 @@ async fn consume(queue: &EmbeddedQueue, round: u64) {
     }
 }
 
+/// Does nothing by itself: it is what `c34_every_recorded_order_survives_kill_9` starts and kills.
+#[tokio::test]
+async fn the_recording_victim_of_kill_9() {
+    let Some(path) = std::env::var_os(VICTIM).map(PathBuf::from) else { return println!("a victim only when started by the kill test") };
+    let round: u64 = std::env::var(ROUND).unwrap().parse().unwrap();
+    let directory = Directory::open(&path).unwrap();
+    let ledger = SqliteLedger::open(&directory.ledger_path()).unwrap();
+    let sale = sale::contract::sale("killed");
+    if let Ok(made) = ledger.create_sale(&sale::contract::terms(sale), 1_000_000, "suite").await.unwrap() {
+        let ask = BumpAsk { sale, seen: made.epoch, run: RunId(1), to: SaleStatus::Open, lease_ms: 60_000 };
+        ledger.bump(ask).await.unwrap();
+        println!("@ opened 1");
+    }
+    join_all((0..4).map(|lane| record(&ledger, sale, round * PER_ROUND, lane))).await;
+}
+
+async fn record(ledger: &SqliteLedger, sale: SaleId, base: u64, lane: u64) {
+    for at in 0..PER_ROUND / 64 {
+        let numbers = (0..8).map(|n| base + (at * 4 + lane) * 8 + n);
+        let asks: Vec<Ask> = numbers.clone().map(|number| buyer(sale, number)).collect();
+        let sheaf = Sheaf { sale, epoch: Epoch(1), source: Source::Message, asks };
+        let recorded = ledger.record(vec![sheaf]).await.unwrap();
+        assert!(recorded.sheaves[0].is_ok());
+        for number in numbers {
+            println!("@ recorded {number}");
+        }
+        println!("@ seq {}", recorded.seq);
+    }
+}
+
+fn buyer(sale: SaleId, number: u64) -> Ask {
+    sale::contract::ask(sale, &format!("buyer-{number}"), 1 + (number % 2) as u32)
+}
+
 /// Does nothing by itself: it is what `c34_a_disk_that_takes_no_more_is_no_false_ok` starts.
 #[tokio::test]
 async fn the_victim_of_a_full_disk() {
@@ -202,9 +303,9 @@ impl Said {
 }
 
 /// Starts a victim, hears `lines` lines of it, kills it wherever it is then, and hears out what it had still said.
-fn kill_after(path: &Path, round: u64, lines: usize, said: &mut Said) {
+fn kill_after(victim: &str, path: &Path, round: u64, lines: usize, said: &mut Said) {
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "the_victim_of_kill_9", "--nocapture", "--test-threads=1"])
+        .args(["--exact", victim, "--nocapture", "--test-threads=1"])
         .env(VICTIM, path)
         .env(ROUND, round.to_string())
         .stdout(Stdio::piped())
@@ -235,7 +336,7 @@ async fn c34_whatever_was_answered_survives_kill_9() {
     let mut said = Said::default();
     let mut witness_before = None;
     for (round, lines) in [1_usize, 40, 397, 1_500, 4_001, 6_007].into_iter().enumerate() {
-        kill_after(&path, round as u64, lines, &mut said);
+        kill_after("the_victim_of_kill_9", &path, round as u64, lines, &mut said);
         // The kernel has let go of the lock.
         let directory = Directory::open(&path).unwrap();
         let queue = EmbeddedQueue::open(&directory.queue_path(), settings()).unwrap();
@@ -278,6 +379,37 @@ async fn survived(queue: &EmbeddedQueue, said: &Said, round: usize) {
         };
         assert!(may.contains(&place), "round {round}: {number} is {place}; it may be {may:?}");
     }
+}
+
+#[tokio::test]
+async fn c34_every_recorded_order_survives_kill_9() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("data");
+    let sale = sale::contract::sale("killed");
+    let mut said = Said::default();
+    for (round, lines) in [1_usize, 100, 999, 5_003, 20_011].into_iter().enumerate() {
+        kill_after("the_recording_victim_of_kill_9", &path, round as u64, lines, &mut said);
+        let directory = Directory::open(&path).unwrap();
+        let ledger = SqliteLedger::open(&directory.ledger_path()).unwrap();
+        assert!(ledger.seq().await.unwrap() >= said.of("seq").last().copied().unwrap_or(0), "round {round}: the sequence went back");
+        let recorded = said.of("recorded");
+        let asks: Vec<Ask> = recorded.iter().map(|&number| buyer(sale, number)).collect();
+        for asks in asks.chunks(500) {
+            let ids: Vec<OrderId> = asks.iter().map(|ask| OrderId { sale, digest: ask.digest }).collect();
+            for (ask, row) in asks.iter().zip(ledger.orders(&ids).await.unwrap()) {
+                let row = row.unwrap_or_else(|| panic!("round {round}: {} was recorded and is gone", ask.buyer));
+                assert_eq!((&row.ask, row.status), (ask, Status::Confirmed), "round {round}");
+            }
+        }
+        let books = ledger.books(sale).await.unwrap();
+        let Some(books) = books else {
+            assert!(said.of("opened").is_empty(), "round {round}: the sale is gone");
+            continue;
+        };
+        let report = sale::books::audit(&[sale::books::Books { gate: None, ledger: books, at_rest: false }], None);
+        assert!(report.breaches.is_empty(), "round {round}: {:?}", report.breaches);
+    }
+    assert!(said.of("recorded").len() > 1_000, "the victims recorded hardly anything: the test shows nothing");
 }
 
 #[tokio::test]
