@@ -1,0 +1,480 @@
+//! The configuration: its keys, their defaults, what contradicts itself. Reading files and the environment is
+//! `config/load.rs`; nothing here knows where a value came from.
+//!
+//! Each key is explained in `hotcake.toml` at the root of the repository, which is kept equal to these defaults by a test.
+
+pub mod load;
+
+use sale::purchase::Settings;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The default configuration as a text, every key explained.
+pub const DEFAULT_TEXT: &str = include_str!("../../../hotcake.toml");
+
+/// Everything that can be configured.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the embedded stores live.
+    pub data: Data,
+    /// Listeners and their limits.
+    pub http: Http,
+    /// Which gate.
+    pub gate: Gate,
+    /// Which queue.
+    pub queue: Queue,
+    /// Which ledger.
+    pub ledger: Ledger,
+    /// The protocol's times and limits.
+    pub protocol: Protocol,
+    /// Who is who.
+    pub auth: Auth,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// Where the embedded stores live.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Data {
+    /// The directory.
+    pub dir: PathBuf,
+}
+
+/// Listeners and their limits.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// The buyers' API.
+    pub listen: SocketAddr,
+    /// The operators' API.
+    pub admin_listen: SocketAddr,
+    /// How answers are wrapped.
+    pub envelope: Envelope,
+    /// Threads; 0 = one per core.
+    pub workers: usize,
+    /// Most connections at once.
+    pub connections_max: usize,
+    /// Most event streams at once.
+    pub streams_max: usize,
+    /// Most bytes of a request's head.
+    pub head_max: usize,
+    /// Most bytes of a command.
+    pub body_max: usize,
+    /// Most bytes of what an operator sends to the audit.
+    pub told_max: usize,
+    /// Longest time from a connection's opening, or its last answer, to the end of the next head.
+    pub head_timeout_ms: u64,
+    /// Longest time for a body to arrive.
+    pub body_timeout_ms: u64,
+    /// How long readiness is false before the listeners close.
+    pub notice_ms: u64,
+    /// Longest time for everything on its way to finish at a stop.
+    pub stop_ms: u64,
+}
+
+/// How answers are wrapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Envelope {
+    /// As they are.
+    None,
+    /// `{success, code, message, data}`.
+    Result,
+}
+
+/// Which gate.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gate {
+    /// `memory:`
+    pub url: String,
+}
+
+/// Which queue.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Queue {
+    /// `embedded:`
+    pub url: String,
+    /// Where the batches go.
+    pub topic: String,
+    /// Who receives them.
+    pub group: String,
+    /// Age of an undecided half message at its first check-back.
+    pub check_back_ms: u64,
+    /// How long a delivery waits for its acknowledgement before it is repeated.
+    pub invisible_ms: u64,
+}
+
+/// Which ledger.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ledger {
+    /// `sqlite:`
+    pub url: String,
+}
+
+/// The protocol's times and limits: the domain's `Settings`, key by key.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Protocol {
+    pub hold_age_ms: u64,
+    pub stuck_ms: u64,
+    pub drain_ms: u64,
+    pub lease_ms: u64,
+    pub fact_ms: u64,
+    pub batch_max: usize,
+    pub gather_us: u64,
+    pub gather_from: usize,
+    pub tries_max: u32,
+    pub merge_max: usize,
+    pub asks_max: usize,
+    pub backlog_max: u64,
+    pub deliveries_max: u32,
+    pub page_max: usize,
+}
+
+/// Who is who. A `…_file` names a file that holds the secret beside it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    pub buyer_algorithms: Vec<String>,
+    pub buyer_audience: String,
+    pub buyer_leeway_s: u64,
+    pub buyer_secret: String,
+    pub buyer_secret_file: String,
+    pub webhook_secret: String,
+    pub webhook_secret_file: String,
+    pub ticket_secret: String,
+    pub ticket_secret_file: String,
+    pub ticket_number: u8,
+    pub ticket_secret_old: String,
+    pub ticket_secret_old_file: String,
+    pub ticket_number_old: u8,
+    pub operators: Vec<Operator>,
+}
+
+/// An operator's API key.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    /// Stands as the actor in the books.
+    pub name: String,
+    /// Sixty-four hex digits.
+    pub key_sha256: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+}
+
+/// What an operator may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Look at sales, orders, movements, audits.
+    Read,
+    /// Make and run sales, refund orders.
+    Operate,
+    /// Restock and withdraw.
+    Stock,
+}
+
+impl Scope {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+            Self::Stock => "stock",
+        }
+    }
+}
+
+/// What is logged.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// A level, or directives such as `info,hotcake=debug`.
+    pub filter: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self { dir: "data".into() }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            envelope: Envelope::None,
+            workers: 0,
+            connections_max: 10_000,
+            streams_max: 1_000,
+            head_max: 131_072,
+            body_max: 16_384,
+            told_max: 268_435_456,
+            head_timeout_ms: 15_000,
+            body_timeout_ms: 5_000,
+            notice_ms: 200,
+            stop_ms: 10_000,
+        }
+    }
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { url: "memory:".into() }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            url: "embedded:".into(),
+            topic: "hotcake-orders".into(),
+            group: "hotcake-recorder".into(),
+            check_back_ms: Settings::default().check_after_ms,
+            invisible_ms: 30_000,
+        }
+    }
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { url: "sqlite:".into() }
+    }
+}
+
+impl Default for Protocol {
+    fn default() -> Self {
+        let settings = Settings::default();
+        Self {
+            hold_age_ms: settings.hold_age_ms,
+            stuck_ms: settings.stuck_ms,
+            drain_ms: settings.drain_ms,
+            lease_ms: settings.lease_ms,
+            fact_ms: settings.fact_ms,
+            batch_max: settings.batch_max,
+            gather_us: settings.gather_us,
+            gather_from: settings.gather_from,
+            tries_max: settings.tries_max,
+            merge_max: settings.merge_max,
+            asks_max: settings.asks_max,
+            backlog_max: settings.backlog_max,
+            deliveries_max: settings.deliveries_max,
+            page_max: settings.page_max,
+        }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            buyer_algorithms: vec!["HS256".into()],
+            buyer_audience: "hotcake".into(),
+            buyer_leeway_s: 5,
+            buyer_secret: String::new(),
+            buyer_secret_file: String::new(),
+            webhook_secret: String::new(),
+            webhook_secret_file: String::new(),
+            ticket_secret: String::new(),
+            ticket_secret_file: String::new(),
+            ticket_number: 1,
+            ticket_secret_old: String::new(),
+            ticket_secret_old_file: String::new(),
+            ticket_number_old: 0,
+            operators: Vec::new(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// Milliseconds between two passes of the reconciler.
+pub const RECONCILE_EVERY_MS: u64 = 1_000;
+/// Milliseconds between two looks at the gate.
+pub const WATCH_EVERY_MS: u64 = 300;
+/// Milliseconds between two passes that expire orders.
+pub const CLOCK_EVERY_MS: u64 = 1_000;
+
+impl Protocol {
+    /// The domain's own. When the queue checks back is a key of the queue.
+    pub fn settings(&self, check_after_ms: u64) -> Settings {
+        Settings {
+            hold_age_ms: self.hold_age_ms,
+            stuck_ms: self.stuck_ms,
+            drain_ms: self.drain_ms,
+            lease_ms: self.lease_ms,
+            fact_ms: self.fact_ms,
+            check_after_ms,
+            tries_max: self.tries_max,
+            batch_max: self.batch_max,
+            gather_us: self.gather_us,
+            gather_from: self.gather_from,
+            merge_max: self.merge_max,
+            asks_max: self.asks_max,
+            backlog_max: self.backlog_max,
+            deliveries_max: self.deliveries_max,
+            page_max: self.page_max,
+        }
+    }
+}
+
+/// The keys that the domain's own faults name.
+const PROTOCOL_KEYS: [&str; 11] = [
+    "protocol.hold_age_ms",
+    "protocol.stuck_ms",
+    "protocol.lease_ms",
+    "protocol.fact_ms",
+    "protocol.batch_max",
+    "protocol.gather_us",
+    "protocol.tries_max",
+    "protocol.merge_max",
+    "protocol.asks_max",
+    "protocol.deliveries_max",
+    "protocol.page_max",
+];
+
+impl Config {
+    /// Within this time, whatever a crash left behind is repaired, while all stores answer: the hold grows old, a pass
+    /// begins; before that, perhaps a rebuild whose winner died with the lease.
+    pub fn repair_ms(&self) -> u64 {
+        self.protocol.lease_ms + self.protocol.drain_ms + self.protocol.hold_age_ms + 2 * RECONCILE_EVERY_MS
+    }
+
+    /// What is wrong with the values as a set: each a key and a sentence that says what to change.
+    pub fn contradictions(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        let mut check = |fits: bool, key: &'static str, what: String| {
+            if !fits {
+                found.push((key, what));
+            }
+        };
+        let (p, h, q) = (&self.protocol, &self.http, &self.queue);
+        // What the domain asks for, in its own words; then what the periods of the loops add to it.
+        for (key, invalid) in p.settings(q.check_back_ms).faults() {
+            check(false, PROTOCOL_KEYS.iter().find(|known| known.ends_with(key)).copied().unwrap_or("protocol"), invalid.what);
+        }
+        let stuck_least = p.hold_age_ms + q.check_back_ms + 2 * RECONCILE_EVERY_MS;
+        check(
+            p.stuck_ms > stuck_least,
+            "protocol.stuck_ms",
+            format!(
+                "stuck_ms ({}) must exceed hold_age_ms + queue.check_back_ms + two passes of the reconciler ({stuck_least}), or a purchase that is still on its way would be closed as lost",
+                p.stuck_ms
+            ),
+        );
+        check(
+            p.lease_ms <= 600_000,
+            "protocol.lease_ms",
+            format!("lease_ms ({}) keeps the other nodes waiting: at most 600000", p.lease_ms),
+        );
+        check(p.drain_ms <= 60_000, "protocol.drain_ms", format!("drain_ms ({}) keeps a sale closed: at most 60000", p.drain_ms));
+        check(
+            p.fact_ms > WATCH_EVERY_MS,
+            "protocol.fact_ms",
+            format!(
+                "fact_ms ({}) must exceed the gate's look every {WATCH_EVERY_MS} ms, or sold out would lapse between two looks",
+                p.fact_ms
+            ),
+        );
+        check(
+            q.check_back_ms >= 100,
+            "queue.check_back_ms",
+            format!("check_back_ms ({}) below 100 asks about batches that are being decided", q.check_back_ms),
+        );
+        check(
+            q.invisible_ms >= 1_000,
+            "queue.invisible_ms",
+            format!("invisible_ms ({}) below 1000 repeats messages that are being recorded", q.invisible_ms),
+        );
+        check(h.connections_max >= 1, "http.connections_max", "connections_max of 0 would serve nobody".into());
+        check((1_024..=1_048_576).contains(&h.body_max), "http.body_max", format!("body_max ({}) is from 1024 to 1048576", h.body_max));
+        check((8_192..=1_048_576).contains(&h.head_max), "http.head_max", format!("head_max ({}) is from 8192 to 1048576", h.head_max));
+        check(
+            h.head_timeout_ms >= 100,
+            "http.head_timeout_ms",
+            format!("head_timeout_ms ({}) below 100 cuts slow phones off", h.head_timeout_ms),
+        );
+        check(
+            h.body_timeout_ms >= 100,
+            "http.body_timeout_ms",
+            format!("body_timeout_ms ({}) below 100 cuts slow phones off", h.body_timeout_ms),
+        );
+        check(
+            h.stop_ms >= h.notice_ms && h.stop_ms <= 600_000,
+            "http.stop_ms",
+            format!("stop_ms ({}) is from notice_ms ({}) to 600000", h.stop_ms, h.notice_ms),
+        );
+        self.products(&mut check);
+        self.secrets(&mut check);
+        found
+    }
+
+    fn products(&self, check: &mut impl FnMut(bool, &'static str, String)) {
+        let later =
+            |url: &str, only: &str| format!("{:?}: only \"{only}\" so far; redis, rocketmq and mysql are not built yet", redacted(url));
+        check(self.gate.url == "memory:", "gate.url", later(&self.gate.url, "memory:"));
+        check(self.queue.url == "embedded:", "queue.url", later(&self.queue.url, "embedded:"));
+        check(self.ledger.url == "sqlite:", "ledger.url", later(&self.ledger.url, "sqlite:"));
+    }
+
+    fn secrets(&self, check: &mut impl FnMut(bool, &'static str, String)) {
+        let a = &self.auth;
+        check(a.buyer_algorithms == ["HS256"], "auth.buyer_algorithms", "only [\"HS256\"] so far".into());
+        check(!a.buyer_audience.is_empty(), "auth.buyer_audience", "a token's aud is required, so it cannot be empty".into());
+        check(a.buyer_leeway_s <= 300, "auth.buyer_leeway_s", "at most 300 seconds".into());
+        let long = |secret: &str| secret.is_empty() || secret.len() >= 32;
+        check(long(&a.buyer_secret), "auth.buyer_secret", "at least 32 bytes; `openssl rand -hex 32` makes one".into());
+        check(long(&a.ticket_secret), "auth.ticket_secret", "at least 32 bytes; `openssl rand -hex 32` makes one".into());
+        check(long(&a.ticket_secret_old), "auth.ticket_secret_old", "at least 32 bytes".into());
+        let numbers = a.ticket_secret_old.is_empty() || a.ticket_number != a.ticket_number_old;
+        check(numbers, "auth.ticket_number_old", "two ticket keys need two numbers".into());
+        let webhook = a.webhook_secret.is_empty() || crate::http::webhook::secret(&a.webhook_secret).is_some();
+        check(webhook, "auth.webhook_secret", "whsec_ and at least 24 bytes in base64 (Standard Webhooks)".into());
+        for operator in &a.operators {
+            let name = operator.name.parse::<sale::words::BuyerId>().is_ok();
+            check(name, "auth.operators", "an operator's name is 1 to 64 bytes without control characters".into());
+            let hex = crate::http::auth::digest_from_hex(&operator.key_sha256).is_some();
+            check(
+                hex,
+                "auth.operators",
+                format!("key_sha256 of operator {:?} is not 64 hex digits: `printf %s KEY | sha256sum` prints it", operator.name),
+            );
+            check(
+                !operator.scopes.is_empty(),
+                "auth.operators",
+                format!("operator {:?} has no scopes: read, operate, stock", operator.name),
+            );
+        }
+    }
+}
+
+/// A URL without what may be a password in it.
+fn redacted(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}://…{}", &url[..scheme], &url[at..]),
+        _ => url.to_owned(),
+    }
+}

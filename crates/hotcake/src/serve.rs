@@ -1,0 +1,101 @@
+//! Listeners: connections within their limits, and an end that finishes what was begun. Knows HTTP/1 and time-outs;
+//! knows no path.
+
+use crate::config::Http;
+use crate::tasks::Tasks;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, header};
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tower_service::Service as _;
+
+/// Milliseconds after an accept failed for want of descriptors.
+const AFTER_ACCEPT_MS: u64 = 50;
+
+/// Serves a router on a listener until the tasks close.
+pub fn serve(tasks: &Tasks, listener: TcpListener, router: Router, limits: &Http) {
+    let mut http = http1::Builder::new();
+    // Runs from the connection's opening, or the last answer, to the end of the next head: slow heads and idle
+    // connections end by the same clock.
+    http.timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(limits.head_timeout_ms))
+        .max_buf_size(limits.head_max)
+        .keep_alive(true)
+        .half_close(false);
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    tasks.serve(accept(tasks.clone(), listener, router, http, places));
+}
+
+async fn accept(tasks: Tasks, listener: TcpListener, router: Router, http: http1::Builder, places: Arc<Semaphore>) {
+    loop {
+        // A place first: who finds none waits in the kernel's queue, whose length is the kernel's limit.
+        let Some(place) = tasks.unless_closing(places.clone().acquire_owned()).await else { return };
+        let Ok(place) = place else { return };
+        let Some(accepted) = tasks.unless_closing(listener.accept()).await else { return };
+        match accepted {
+            Ok((stream, _)) => {
+                let (tasks, router, http) = (tasks.clone(), router.clone(), http.clone());
+                tasks.clone().serve(async move {
+                    connection(&tasks, stream, router, &http).await;
+                    drop(place);
+                });
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(AFTER_ACCEPT_MS)).await;
+            }
+        }
+    }
+}
+
+async fn connection(tasks: &Tasks, stream: TcpStream, router: Router, http: &http1::Builder) {
+    // An answer is one write: nothing to gain from waiting for more.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut router = router.clone();
+        let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        async move {
+            let response = match router.call(request.map(Body::new)).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            Ok::<_, Infallible>(dressed(response, chunked))
+        }
+    });
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    // What ends a connection early is the other side's: nothing that anybody here could act on.
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = tasks.closing() => None,
+    };
+    if ended.is_none() {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
+}
+
+/// Headers of every answer. A page with a policy of its own keeps it.
+fn dressed(mut response: Response, chunked: bool) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    }
+    if chunked {
+        // The parser drops a Content-Length that stands behind it, and RFC 9112 (6.1) wants such connections closed.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

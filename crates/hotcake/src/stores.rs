@@ -1,0 +1,48 @@
+//! Opens the stores that the configuration names. Knows which product stands behind which URL scheme; knows no protocol.
+
+use crate::config::Config;
+use adapters::embedded::{Directory, EmbeddedQueue, QueueSettings, SystemClock};
+use adapters::sqlite::SqliteLedger;
+use sale::memory::gate::MemoryGate;
+use sale::ports::{Ledger as _, Queue as _};
+use sale::purchase::Stores;
+use sale::words::RunId;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The stores, and the lock that makes them ours. Fields are dropped in this order: the stores close before the lock ends.
+pub struct Opened {
+    /// What the engine stands on.
+    pub stores: Stores,
+    /// The data directory's lock.
+    pub directory: Directory,
+}
+
+/// Opens the embedded stores in a directory and compares what queue and ledger know of each other.
+pub async fn open(config: &Config, directory: &Path) -> Result<Opened, String> {
+    let mut directory = Directory::open(directory).map_err(|e| e.to_string())?;
+    let ledger = SqliteLedger::open(&directory.ledger_path()).map_err(|e| e.to_string())?;
+    let settings = QueueSettings {
+        check_after_ms: config.queue.check_back_ms,
+        check_every_ms: config.queue.check_back_ms,
+        invisible_ms: config.queue.invisible_ms,
+        ..QueueSettings::default()
+    };
+    let queue = EmbeddedQueue::open(&directory.queue_path(), settings).map_err(|e| e.to_string())?;
+    let seq = ledger.seq().await.map_err(|e| e.what)?;
+    if let Some(witness) = queue.witness().await.map_err(|e| e.what)?
+        && witness > seq
+    {
+        return Err(format!(
+            "the ledger {} has lost rows: it ends at change {seq}, but the queue has seen change {witness} acknowledged. \
+             Restore the whole of {} from one backup.",
+            directory.ledger_path().display(),
+            directory.path().display()
+        ));
+    }
+    directory.settle().map_err(|e| e.to_string())?;
+    let clock = SystemClock::new().map_err(|e| format!("the thread that keeps short waits cannot be started: {e}"))?;
+    let gate = MemoryGate::new(RunId(crate::keys::random_u64()));
+    let stores = Stores { gate: Arc::new(gate), queue: Arc::new(queue), ledger: Arc::new(ledger), clock: Arc::new(clock) };
+    Ok(Opened { stores, directory })
+}
