@@ -155,6 +155,8 @@ pub enum WithdrawHeld {
 pub struct Opening {
     /// Units that can be held: the ledger's `left` minus `holdback`.
     pub left: i64,
+    /// How many holds were loaded. A gate that was wiped between the parts has fewer, and must not be published.
+    pub holds: u64,
     /// The last raise that `left` contains.
     pub raises: u64,
     /// Withdrawals that `left` contains.
@@ -234,7 +236,8 @@ pub trait Gate: Send + Sync {
     /// already has that epoch or a later one, or lives another life.
     async fn load(&self, fence: Fence, holds: Vec<Ask>) -> Result<Fenced<()>, Fault>;
 
-    /// Makes a loaded epoch the current one: only over an older one, only in the same life. A second call is `Stale`.
+    /// Makes a loaded epoch the current one: only over an older one, only in the same life, only with all the holds that
+    /// the opening counts. A second call is `Stale`.
     /// What earlier epochs wrote is out of reach from then on.
     async fn publish(&self, fence: Fence, opening: Opening) -> Result<Fenced<Fact>, Fault>;
 

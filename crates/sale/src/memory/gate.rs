@@ -262,7 +262,8 @@ impl Gate for MemoryGate {
 
     async fn publish(&self, fence: Fence, opening: Opening) -> Result<Fenced<Fact>, Fault> {
         let mut state = self.lock();
-        let published = state.loading(fence).map(|layer| {
+        let loaded = |layer: &&mut Layer| layer.holds.len() == opening.holds;
+        let published = state.loading(fence).and_then(|layer| Some(layer).filter(loaded).ok_or(Stale)).map(|layer| {
             layer.left = opening.left;
             layer.raises = opening.raises;
             layer.withdrawn = opening.withdrawals.into_iter().collect();

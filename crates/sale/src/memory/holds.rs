@@ -112,6 +112,11 @@ impl Holds {
         self.chunks[later as usize / CHUNK][later as usize % CHUNK].as_mut().expect("a chain has no gaps").before = gone.before;
     }
 
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        self.by_digest.len() as u64
+    }
+
     /// All holds, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Ask> {
         self.chunks.iter().flatten().flatten().map(|slot| &slot.ask)

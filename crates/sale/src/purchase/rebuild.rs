@@ -163,7 +163,7 @@ impl Engine {
             Bumped::NoSale => return Ok(Wholeness::NoSale),
         };
         let fence = fence_of(&sale);
-        let opening = Opening { left: sale.left - sale.terms.holdback, raises: sale.raises, withdrawals };
+        let opening = Opening { left: sale.left - sale.terms.holdback, holds: live.len() as u64, raises: sale.raises, withdrawals };
         desk.learn_sale(sale);
         desk.remember(&live);
         let mut live = live.into_iter();

@@ -219,6 +219,9 @@ impl World {
     pub async fn buy(&self, group: Group, sale: SaleId, who: &str, key: &str, quantity: u32, wait_ms: u64) -> Option<Answer> {
         let wish = Wish { sale, buyer: buyer(who), key: key.parse().unwrap(), quantity, wait_ms, ticket: None };
         let id = OrderId::of_purchase(sale, &wish.buyer, &wish.key);
+        // Until it is answered, a try is one that was told nothing.
+        self.told(id, who, quantity, Told::Nothing, None);
+        let at = self.tales.borrow()[&id].told.len() - 1;
         let answer = self.ask(group, move |engine| async move { engine.buy(wish).await }).await;
         let (told, amount) = match &answer {
             None => (Told::Nothing, None),
@@ -227,7 +230,10 @@ impl World {
             Some(Answer::Refused(_)) => (Told::Refused, None),
             Some(Answer::Busy(_)) => (Told::Busy, None),
         };
-        self.told(id, who, quantity, told, amount);
+        let mut tales = self.tales.borrow_mut();
+        let tale = tales.get_mut(&id).expect("the try stands there");
+        tale.told[at] = told;
+        tale.amount = amount.or(tale.amount);
         answer
     }
 

@@ -2,10 +2,11 @@
 
 mod fences;
 mod holds;
+mod stock;
 
 use super::{Promise, batch, promises, sale};
 use crate::ports::{Fact, Fence, Gate, GateBooks, Held, Opening, Seen};
-use crate::words::{Ask, Batch, Epoch};
+use crate::words::{Ask, Batch, Digest, Epoch};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -54,10 +55,10 @@ pub fn promises() -> Vec<Promise<dyn GateRig>> {
         holds::a_limit_names_the_buyers_holds,
         holds::a_hold_keeps_the_whole_ask,
         holds::pages_see_every_hold_that_stands_during_the_walk,
-        holds::c38_raises_are_applied_in_their_order_and_once,
-        holds::a_withdrawal_is_taken_once_and_finished_once,
+        stock::c38_raises_are_applied_in_their_order_and_once,
+        stock::a_withdrawal_is_taken_once_and_finished_once,
         holds::c24_the_last_unit_is_held_once,
-        holds::the_books_are_the_sum_of_what_was_done,
+        stock::the_books_are_the_sum_of_what_was_done,
     ]
 }
 
@@ -107,4 +108,8 @@ async fn books(gate: &dyn Gate, fence: Fence) -> GateBooks {
     books.withdrawals.sort_by(|a, b| a.key.cmp(&b.key));
     books.withdrawn.sort();
     books
+}
+
+async fn release(gate: &dyn Gate, fence: Fence, digests: &[Digest]) -> Fact {
+    gate.release(fence, digests).await.expect("answers").expect("the fence is right")
 }
