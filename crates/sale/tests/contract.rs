@@ -122,7 +122,7 @@ fn ledger() -> Arc<MemoryLedger> {
 
 /// The breaches that an audit of one sale's ledger finds.
 async fn breaches(ledger: &MemoryLedger, sale: SaleId) -> Vec<Law> {
-    let books = Books { gate: None, ledger: ledger.books(sale).await.unwrap().unwrap(), at_rest: false };
+    let books = Books { gate: None, ledger: ledger.books(sale).await.expect("answers").expect("is there"), at_rest: false };
     let mut laws: Vec<_> = audit(&[books], None).breaches.into_iter().map(|breach| breach.law).collect();
     laws.dedup();
     laws

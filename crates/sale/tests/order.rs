@@ -41,7 +41,7 @@ fn step(from: Status, cell: &str) -> Step {
         "=" => Stock::Keep,
         other => panic!("{other} is no sign"),
     };
-    Step::Move { to: Status::parse(to).unwrap(), stock }
+    Step::Move { to: Status::parse(to).expect("the table names statuses"), stock }
 }
 
 #[test]

@@ -5,6 +5,9 @@ use sale::message::{Decoded, decode, encode};
 use sale::words::*;
 use std::collections::BTreeSet;
 
+/// A change that makes something wrong.
+type Spoil<T> = fn(&mut T);
+
 /// Which of these texts are values.
 fn check<T: std::str::FromStr<Err = Invalid>>(code: &str, good: &[&str], bad: &[&str]) {
     for text in good {
@@ -131,7 +134,7 @@ fn each_fault_of_the_terms_is_named_with_its_field() {
     for units in [-1, i64::MIN, UNITS_MAX + 1, 1 << 31, i64::MAX] {
         assert_eq!(faults(units, |_| {}), ["/units"], "{units}");
     }
-    let one_each: [(&str, fn(&mut Terms)); 16] = [
+    let one_each: [(&str, Spoil<Terms>); 16] = [
         ("/title", |t| t.title = String::new()),
         ("/title", |t| t.title = "a\nb".into()),
         ("/title", |t| t.title = "x".repeat(LABEL_MAX + 1)),
@@ -159,7 +162,7 @@ fn each_fault_of_the_terms_is_named_with_its_field() {
 // ------------------------------------------------------------------------------------------------ names of purchases
 
 fn named(sale_id: &str, buyer: &str, key: &str) -> OrderId {
-    OrderId::of_purchase(sale(sale_id), &buyer.parse().unwrap(), &key.parse().unwrap())
+    OrderId::of_purchase(sale(sale_id), &buyer.parse().expect("a buyer"), &key.parse().expect("a key"))
 }
 
 #[test]
@@ -195,7 +198,7 @@ fn c31_the_name_of_a_purchase_is_the_same_in_every_version() {
 fn sound() -> Batch {
     let id = sale("message");
     let mut asks = buyers_of(id, 3, 2);
-    asks.push(late_ask(id, &asks[0], &"pay-1".parse().unwrap()));
+    asks.push(late_ask(id, &asks[0], &"pay-1".parse().expect("a payment")));
     asks.push(ask(id, "o'neill 日本", 1));
     Batch { id: BatchId { node: u64::MAX, number: 3 }, ..batch(0, id, Epoch(u64::MAX), asks) }
 }
@@ -328,7 +331,7 @@ fn c36_fields_of_a_newer_node_are_skipped() {
 
 #[test]
 fn c16_a_body_with_values_that_are_none_is_poison() {
-    let wrong: [(&str, fn(&mut NewerBatch)); 12] = [
+    let wrong: [(&str, Spoil<NewerBatch>); 12] = [
         ("no asks", |b| b.asks.clear()),
         ("too many asks", |b| b.asks = vec![b.asks[0].clone(); BATCH_MAX + 1]),
         ("a purchase twice", |b| b.asks.push(b.asks[0].clone())),

@@ -16,7 +16,9 @@ pub mod gate;
 pub mod queue;
 pub mod ledger;
 
-use crate::words::{Ask, Batch, BatchId, Digest, Epoch, LatePayment, OrderId, PaymentId, Price, PurchaseKey, Quantity, SaleId, Terms, Time};
+use crate::words::{
+    Ask, Batch, BatchId, Digest, Epoch, LatePayment, OrderId, PaymentId, Price, PurchaseKey, Quantity, SaleId, Terms, Time,
+};
 use futures_util::future::BoxFuture;
 
 /// One promise of a port, as a test of a store.

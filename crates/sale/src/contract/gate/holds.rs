@@ -1,11 +1,11 @@
 //! Promises about the decision: holds, looks, releases, movements of stock, pages, books.
 
-use super::super::{Seeded, ask, ask_keyed, batch, buyers_of, digests};
-use super::{GateRig, batch_of, books, held, hold, left, look, open};
-use crate::ports::{Decision, Fact, Fence, Gate, Held, Seen, WithdrawHeld, Withdrawal};
-use crate::words::{Ask, BatchId, Digest, MovementKey, Quantity};
+use super::super::{ask, ask_keyed, buyers_of, digests};
+use super::{GateRig, batch_of, books, held, hold, left, look, open, release};
+use crate::ports::{Decision, Fence, Gate, Held, Seen};
+use crate::words::{Ask, BatchId, Digest, Quantity};
 use futures_util::future;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 fn id(number: u64) -> BatchId {
     BatchId { node: 7, number }

@@ -7,11 +7,10 @@ mod stock;
 
 use crate::order::{Change, Order, Payment, PaymentState, Stock};
 use crate::ports::{
-    BumpAsk, Bumped, Closed, Closing, Fault, Ledger, LedgerBooks, Moved, Movement, OrderPage, Paid, Paying, Recorded, Refunding, SaleChange, Sheaf, Withdrawal,
+    BumpAsk, Bumped, Closed, Closing, Fault, Ledger, LedgerBooks, Moved, Movement, OrderPage, Paid, Paying, Recorded, Refunding,
+    SaleChange, Sheaf, Withdrawal,
 };
-use crate::words::{
-    Ask, BuyerId, Digest, Epoch, MovementKey, OrderId, PaymentId, RunId, SALES_MAX, Sale, SaleId, SaleStatus, Terms, Time, UNITS_MAX,
-};
+use crate::words::{Ask, BuyerId, Digest, Epoch, MovementKey, OrderId, PaymentId, Sale, SaleId, SaleStatus, Terms, Time};
 use async_trait::async_trait;
 use orders::{overdue, pays};
 use std::collections::BTreeMap;
