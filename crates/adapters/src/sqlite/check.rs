@@ -83,6 +83,7 @@ pub(super) fn load(sql: &Connection) -> Result<Loaded, Damage> {
     let mut live_units = vec![0; loaded.sales.len()];
     let (mut proofs, mut slots) = read_orders(sql, &mut loaded, &mut live_units)?;
     read_history(sql, &mut loaded, &mut proofs, &mut slots)?;
+    loaded.index.reserve(slots.len());
     for (at, slot) in slots.into_iter().enumerate() {
         let Some(slot) = slot else { return damage("orders", format!("row {} is missing and the history does not know it", at + 1)) };
         if slot.life == Life::Deleted {

@@ -103,6 +103,13 @@ impl Index {
         fold(a ^ self.seeds.0, b ^ self.seeds.1 ^ u64::from(sale) << 48)
     }
 
+    /// Makes room for so many rows at once.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        for table in &mut self.rows {
+            table.reserve(rows / SHARDS, |_| unreachable!("an empty table moves nothing"));
+        }
+    }
+
     /// Row numbers run from one to this one.
     pub(super) fn rows(&self) -> u32 {
         self.chunks.last().map_or(0, |last| ((self.chunks.len() - 1) * CHUNK + last.len()) as u32)
@@ -125,6 +132,12 @@ impl Index {
         if self.find(slot.sale, Digest(slot.digest)).is_some() {
             return false;
         }
+        self.push(slot);
+        true
+    }
+
+    /// Appends the next row of an order that has none.
+    pub(super) fn push(&mut self, slot: Slot) {
         match self.chunks.last_mut() {
             Some(last) if last.len() < CHUNK => last.push(slot),
             _ => {
@@ -141,7 +154,6 @@ impl Index {
             let (a, b) = halves(&slot.digest);
             fold(a ^ seeds.0, b ^ seeds.1 ^ u64::from(slot.sale) << 48)
         });
-        true
     }
 
     pub(super) fn set_life(&mut self, row: u32, life: Life) {
@@ -238,24 +250,21 @@ impl LiveUnits {
     /// Adds units, or takes them off. Below zero nothing lives; the sum is bounded by the stock, so by an `u32`.
     pub(super) fn add(&mut self, name: BuyerName, delta: i64) {
         let hash = name.hash();
-        let units = u32::try_from((self.get(name) + delta).max(0)).unwrap_or(u32::MAX);
+        let sum = |before: u32| u32::try_from((i64::from(before) + delta).max(0)).unwrap_or(u32::MAX);
         let table = &mut self.units[shard(hash)];
         match table.find_entry(hash, |entry| entry.0 == name) {
-            Ok(entry) if units == 0 => drop(entry.remove()),
-            Ok(mut entry) => entry.get_mut().1 = units,
-            Err(_) if units == 0 => {}
-            Err(_) => drop(table.insert_unique(hash, (name, units), |entry| entry.0.hash())),
+            Ok(mut entry) => match sum(entry.get().1) {
+                0 => drop(entry.remove()),
+                units => entry.get_mut().1 = units,
+            },
+            Err(_) if sum(0) == 0 => {}
+            Err(_) => drop(table.insert_unique(hash, (name, sum(0)), |entry| entry.0.hash())),
         }
     }
 
-    /// How many buyers have something, and the bytes taken.
-    pub(super) fn size(&self) -> (usize, usize) {
-        (self.units.iter().map(HashTable::len).sum(), self.units.iter().map(HashTable::allocation_size).sum())
-    }
-
-    /// Every buyer's units, in no order.
-    pub(super) fn all(&self) -> impl Iterator<Item = (BuyerName, u32)> + '_ {
-        self.units.iter().flatten().copied()
+    /// Bytes taken.
+    pub(super) fn bytes(&self) -> usize {
+        self.units.iter().map(HashTable::allocation_size).sum()
     }
 }
 

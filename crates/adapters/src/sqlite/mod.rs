@@ -187,14 +187,43 @@ impl SqliteLedger {
         Ok(Self { shared, clock, path: path.to_owned(), ends: Some(Ends { jobs, questions, writer, reader }) })
     }
 
+    /// Writes the write-ahead log to its full size once, so that no commit of a rush has to grow the file. Worth its
+    /// tens of milliseconds before a sale opens; changes nothing else.
+    ///
+    /// # Errors
+    /// The disk has no room for it.
+    pub async fn pregrow(&self) -> Result<(), Fault> {
+        // What does not fit the page cache is spilled into the log, and then rolled back: the log keeps its length.
+        let bytes = (schema::CHECKPOINT_PAGES * 4 + schema::CACHE_KIB) * 1_024;
+        self.write(move |tx| {
+            let grow = format!("savepoint pregrow; create table pregrow (x); insert into pregrow values (zeroblob({bytes}));");
+            let grown = tx.sql.execute_batch(&grow);
+            tx.sql.execute_batch("rollback to pregrow; release pregrow")?;
+            Ok(grown?)
+        })
+        .await
+    }
+
+    /// Bytes that the index in the process has taken: row numbers, buyers' live units, and who waits for a payment.
+    ///
+    /// # Errors
+    /// The ledger's thread has stopped.
+    pub async fn index_bytes(&self) -> Result<usize, Fault> {
+        self.write(|tx| Ok(tx.state.shared.read().bytes() + tx.state.live.bytes() + tx.state.waiting.bytes())).await
+    }
+
+    async fn send(&self, job: Box<dyn Job>) -> Result<(), Fault> {
+        let ends = self.ends.as_ref().expect("only a ledger that is being dropped has no ends");
+        ends.jobs.send(job).await.map_err(|_| Fault::none(self.gone()))
+    }
+
     async fn write<T, F>(&self, work: F) -> Result<T, Fault>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, Failure> + Send + 'static,
     {
         let (job, answer) = writer::job(work);
-        let ends = self.ends.as_ref().expect("only a ledger that is being dropped has no ends");
-        ends.jobs.send(job).await.map_err(|_| Fault::none(self.gone()))?;
+        self.send(job).await?;
         answer.await.map_err(|_| Fault::unknown(self.gone()))?
     }
 

@@ -36,7 +36,7 @@ pub(super) fn close(tx: &mut Tx<'_>, id: OrderId, closing: Closing, ask: Option<
     let Step::Move { stock: Stock::Keep, .. } = step else { return Ok(Closed::NoRow) };
     let seq = tx.take_seq();
     let mut leaf = Leaf::new(seq, tx.state.sales[at].key, tx.now_ms, 1);
-    let made = record::make(tx, at, ask, event, source, &mut leaf)?;
+    let made = record::make(tx, &mut tx.sql.prepare_cached(record::INSERT)?, at, ask, event, source, &mut leaf)?;
     leaf.insert(tx.sql)?;
     Ok(made.map_or(Closed::NoRow, |(kept, _)| Closed::Row(Box::new(kept.order), step)))
 }

@@ -9,6 +9,7 @@ use super::index::Life;
 use super::payments;
 use super::rows::{self, Kept, OrderRow};
 use super::writer::Tx;
+use rusqlite::CachedStatement;
 use sale::order::{self, Event, Footing, Order, PaymentState, Source, Status, Step, Stock};
 use sale::ports::{Recorded, Sheaf, Unrecordable};
 use sale::words::{Ask, LatePayment, Time};
@@ -24,9 +25,10 @@ struct Page {
 /// [`sale::ports::Ledger::record`].
 pub(super) fn record(tx: &mut Tx<'_>, sheaves: &[Sheaf]) -> Result<Recorded, Failure> {
     let mut pages: Vec<Page> = Vec::new();
+    let mut insert = tx.sql.prepare_cached(INSERT)?;
     let mut answers = Vec::with_capacity(sheaves.len());
     for sheaf in sheaves {
-        answers.push(record_sheaf(tx, &mut pages, sheaf)?);
+        answers.push(record_sheaf(tx, &mut insert, &mut pages, sheaf)?);
     }
     for page in pages {
         page.leaf.insert(tx.sql)?;
@@ -37,7 +39,12 @@ pub(super) fn record(tx: &mut Tx<'_>, sheaves: &[Sheaf]) -> Result<Recorded, Fai
     Ok(Recorded { sheaves: answers, seq: tx.seq() })
 }
 
-fn record_sheaf(tx: &mut Tx<'_>, pages: &mut Vec<Page>, sheaf: &Sheaf) -> Result<Result<Vec<Order>, Unrecordable>, Failure> {
+fn record_sheaf(
+    tx: &mut Tx<'_>,
+    insert: &mut CachedStatement<'_>,
+    pages: &mut Vec<Page>,
+    sheaf: &Sheaf,
+) -> Result<Result<Vec<Order>, Unrecordable>, Failure> {
     let Some(at) = tx.sale_at(sheaf.sale) else { return Ok(Err(Unrecordable::UnknownSale)) };
     tx.check_stock(at)?;
     if tx.state.sales[at].stopped.is_some() {
@@ -62,16 +69,23 @@ fn record_sheaf(tx: &mut Tx<'_>, pages: &mut Vec<Page>, sheaf: &Sheaf) -> Result
     for (ask, kept) in sheaf.asks.iter().zip(found) {
         let order = match kept {
             Some(order) => order,
-            None => record_ask(tx, pages, at, sheaf, ask)?,
+            None => record_ask(tx, insert, pages, at, sheaf, ask)?,
         };
         orders.push(order);
     }
     Ok(Ok(orders))
 }
 
-fn record_ask(tx: &mut Tx<'_>, pages: &mut Vec<Page>, at: usize, sheaf: &Sheaf, ask: &Ask) -> Result<Order, Failure> {
-    // The same purchase may stand in this sheaf a second time.
-    if let Some(row) = tx.find(at, ask.digest) {
+fn record_ask(
+    tx: &mut Tx<'_>,
+    insert: &mut CachedStatement<'_>,
+    pages: &mut Vec<Page>,
+    at: usize,
+    sheaf: &Sheaf,
+    ask: &Ask,
+) -> Result<Order, Failure> {
+    // The same purchase may stand in this sheaf a second time; the index was asked before.
+    if let Some(row) = tx.find_drafted(at, ask.digest) {
         let kept = rows::order_at(tx.sql, tx, row)?;
         return kept
             .map(|kept| kept.order)
@@ -93,7 +107,7 @@ fn record_ask(tx: &mut Tx<'_>, pages: &mut Vec<Page>, at: usize, sheaf: &Sheaf, 
     };
     let event = order::record(ask, sheaf.epoch, footing);
     let page = page_of(tx, pages, at, sheaf.asks.len());
-    let made = make(tx, at, ask, event, sheaf.source, &mut page.leaf)?;
+    let made = make(tx, insert, at, ask, event, sheaf.source, &mut page.leaf)?;
     let Some((kept, stock)) = made else {
         return Err(Failure::Broken(format!("{event:?} made no row of an ask: a fault in the program")));
     };
@@ -119,6 +133,7 @@ fn page_of<'a>(tx: &mut Tx<'_>, pages: &'a mut Vec<Page>, at: usize, entries: us
 /// The row of an ask that has none, as `event` has it, and what the stock does. `None`: such an event makes no row.
 pub(super) fn make(
     tx: &mut Tx<'_>,
+    insert: &mut CachedStatement<'_>,
     at: usize,
     ask: &Ask,
     event: Event,
@@ -145,7 +160,7 @@ pub(super) fn make(
     let stored = OrderRow::of(&order, tx.state.sales[at].key, row, (leaf.seq, leaf.seq), late.as_deref());
     let mut buffer = Vec::with_capacity(192);
     let row_crc = stored.crc(&mut buffer);
-    stored.insert(&mut tx.sql.prepare_cached(INSERT)?)?;
+    stored.insert(insert)?;
     leaf.add(&Entry { digest: ask.digest.0, row, previous: 0, from: Status::Processing, to, source, row_crc });
     if to == Status::Confirmed {
         tx.state.draft.waiting.push((ask.pay_within_s, row));
@@ -153,7 +168,8 @@ pub(super) fn make(
     Ok(Some((Kept { order, row, first_seq: leaf.seq, last_seq: leaf.seq }, stock)))
 }
 
-const INSERT: &str = "insert into orders (\"row\", sale, digest, buyer, quantity, unit_price, currency, pay_within_s, asked_at, late, epoch, status, \
+/// Appends an order.
+pub(super) const INSERT: &str = "insert into orders (\"row\", sale, digest, buyer, quantity, unit_price, currency, pay_within_s, asked_at, late, epoch, status, \
      reason, version, created_at, updated_at, first_seq, last_seq, successor) \
      values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
 

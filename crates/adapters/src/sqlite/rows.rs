@@ -18,9 +18,17 @@ pub(super) trait Names {
     fn digest_of(&self, row: u32) -> Option<Digest>;
 }
 
-/// The columns of an order in the order in which [`OrderRow::read`] takes them.
-pub(super) const ORDER_COLUMNS: &str = "\"row\", sale, digest, buyer, quantity, unit_price, currency, pay_within_s, asked_at, late, epoch, status, \
-     reason, version, created_at, updated_at, first_seq, last_seq, successor";
+/// The columns of an order in the order in which [`OrderRow::read`] takes them. A macro, so that statements are texts that
+/// nobody has to build.
+macro_rules! order_columns {
+    () => {
+        "\"row\", sale, digest, buyer, quantity, unit_price, currency, pay_within_s, asked_at, late, epoch, status, \
+         reason, version, created_at, updated_at, first_seq, last_seq, successor"
+    };
+}
+/// See the macro.
+pub(super) const ORDER_COLUMNS: &str = order_columns!();
+const ORDER_AT: &str = concat!("select ", order_columns!(), " from orders where \"row\" = ?1");
 
 /// An order row, borrowed from SQLite or from an [`Order`].
 #[derive(Clone, Copy)]
@@ -249,7 +257,7 @@ fn late_payment(bytes: &[u8]) -> Result<LatePayment, rusqlite::Error> {
 
 /// One order by its row. `None`: the rows do not have it.
 pub(super) fn order_at(sql: &Connection, names: &dyn Names, row: u32) -> Result<Option<Kept>, Failure> {
-    let mut statement = sql.prepare_cached(&format!("select {ORDER_COLUMNS} from orders where \"row\" = ?1"))?;
+    let mut statement = sql.prepare_cached(ORDER_AT)?;
     let mut rows = statement.query([row])?;
     match rows.next()? {
         None => Ok(None),

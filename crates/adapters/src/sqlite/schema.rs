@@ -16,6 +16,9 @@ const APPLICATION: i64 = 0x486f_744c;
 /// Pages of one checkpoint: 16 MiB of WAL, so that few commits carry one.
 pub(super) const CHECKPOINT_PAGES: i64 = 4_000;
 
+/// Page cache of the writer.
+pub(super) const CACHE_KIB: i64 = 8_192;
+
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path.as_os_str());
     name.push(suffix);
@@ -78,7 +81,7 @@ fn create(path: &Path) -> Result<(), rusqlite::Error> {
 /// The connection that writes.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, rusqlite::Error> {
     let sql = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    settle(&sql, 8_192)?;
+    settle(&sql, CACHE_KIB)?;
     sql.query_row("pragma journal_mode = wal", [], |_| Ok(()))?;
     sql.execute_batch("pragma synchronous = full")?;
     sql.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
@@ -88,7 +91,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, rusqlite::Error> {
 /// A connection that reads.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let sql = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    settle(&sql, 4_096)?;
+    settle(&sql, CACHE_KIB / 2)?;
     Ok(sql)
 }
 

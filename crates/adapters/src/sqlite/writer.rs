@@ -116,7 +116,8 @@ impl State {
                 index.add_sale(state.terms.id);
             }
             for &slot in &draft.slots {
-                assert!(index.append(slot), "a transaction looks for an order's row before it makes one");
+                // A transaction looks for an order's row before it makes one.
+                index.push(slot);
             }
             for &(row, life) in &draft.lives {
                 index.set_life(row, life);
@@ -212,11 +213,12 @@ impl Tx<'_> {
 
     /// The row of an order, in this transaction.
     pub(super) fn find(&self, at: usize, digest: Digest) -> Option<u32> {
-        let key = self.state.sales[at].key;
-        if let Some(&row) = self.state.draft.rows.get(&(key, digest)) {
-            return Some(row);
-        }
-        self.state.shared.read().find(key, digest)
+        self.find_drafted(at, digest).or_else(|| self.state.shared.read().find(self.state.sales[at].key, digest))
+    }
+
+    /// The row of an order that this transaction has made.
+    pub(super) fn find_drafted(&self, at: usize, digest: Digest) -> Option<u32> {
+        self.state.draft.rows.get(&(self.state.sales[at].key, digest)).copied()
     }
 
     pub(super) fn place(&self, id: OrderId) -> Result<Place, Failure> {
