@@ -203,6 +203,11 @@ impl World {
         self.nodes.borrow().contains_key(&group)
     }
 
+    /// Whether a node knows the sale and its gate as whole.
+    pub fn sees_whole(&self, group: Group, sale: SaleId) -> bool {
+        self.nodes.borrow().get(&group).and_then(|engine| engine.sale(sale)).is_some_and(|view| view.sale.status.has_gate() && !view.recovering)
+    }
+
     /// Asks a node something; `None`: it is down, or died before it answered.
     pub async fn ask<T: 'static, F: Future<Output = T> + 'static>(&self, group: Group, ask: impl FnOnce(Arc<Engine>) -> F) -> Option<T> {
         pause().await;

@@ -1,0 +1,596 @@
+//! The cases of the protocol, by number, each on the smallest world that shows it.
+
+mod world;
+
+use sale::books::Law;
+use sale::order::{Source, Status};
+use sale::ports::{Clock as _, Gate as _, Half, Ledger as _, Queue as _, Verdict, Withdrawal};
+use sale::purchase::{Answer, Cancelled, Engine, Operated, Shown, Stocked};
+use sale::words::*;
+use std::rc::Rc;
+use std::sync::Arc;
+use world::faulty::Fate;
+use world::{World, buyer, terms};
+
+/// A world with this many nodes and one open sale.
+fn open_sale(nodes: u32, units: i64, edit: impl FnOnce(&mut Terms)) -> (Rc<World>, SaleId) {
+    let world = World::new(None);
+    let mut terms = terms("s1");
+    edit(&mut terms);
+    let sale = terms.id;
+    let opener = Rc::clone(&world);
+    (1..=nodes).for_each(|node| world.start(node));
+    world.run_script(async move {
+        opener.ask(1, move |engine| async move { engine.create(&terms, units, "op").await }).await.unwrap().unwrap().unwrap();
+        let opened = opener.ask(1, move |engine| async move { engine.open(sale).await }).await.unwrap().unwrap();
+        assert!(matches!(opened, Operated::Done(_)), "{opened:?}");
+        // Until every node has seen it.
+        while (1..=nodes).any(|node| !opener.sees_whole(node, sale)) {
+            opener.clock.sleep_us(10_000).await;
+        }
+    });
+    (world, sale)
+}
+
+/// Fails the nth call of this name, counted from now, in this way.
+fn fail(world: &World, name: &'static str, nth: usize, fate: Fate) {
+    let mut count = 0;
+    world.fates(move |call, _| {
+        count += usize::from(call == name);
+        if call == name && count == nth { fate } else { Fate::Pass }
+    });
+}
+
+/// Fails every call of these names in this way, until told otherwise.
+fn fail_all(world: &World, names: &'static [&'static str], fate: Fate) {
+    world.fates(move |call, _| if names.contains(&call) { fate } else { Fate::Pass });
+}
+
+async fn row(world: &World, node: u32, sale: SaleId, who: &str, key: &str, quantity: u32) -> Box<sale::order::Order> {
+    match world.insist(node, sale, who, key, quantity).await {
+        Answer::Row(order) => order,
+        other => panic!("{who}/{key}: {other:?}"),
+    }
+}
+
+async fn operate<T: 'static, F: Future<Output = T> + 'static>(world: &World, node: u32, ask: impl FnOnce(Arc<Engine>) -> F) -> T {
+    world.ask(node, ask).await.expect("the node is up")
+}
+
+fn id(sale: SaleId, who: &str, key: &str) -> OrderId {
+    OrderId::of_purchase(sale, &buyer(who), &key.parse().unwrap())
+}
+
+async fn sources(world: &World, id: OrderId) -> Vec<Source> {
+    world.ledger.history(id).await.unwrap().iter().map(|change| change.source).collect()
+}
+
+#[test]
+fn c01_a_lost_reply_of_a_hold_is_found_by_the_check_back() {
+    let (world, sale) = open_sale(1, 1, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        let mut holds = 0;
+        // The hold is done and its reply lost; the node cannot ask for it; the broker can.
+        w.fates(move |call, _| match call {
+            "gate.hold" => Fate::LoseReply,
+            "gate.decision_or_void" => {
+                holds += 1;
+                if holds <= 3 { Fate::Drop } else { Fate::Pass }
+            }
+            "gate.holds" => Fate::Refuse,
+            _ => Fate::Pass,
+        });
+        assert!(matches!(w.buy(1, sale, "ann", "k", 1, 0).await, Some(Answer::Processing { .. })));
+        let order = row(&w, 1, sale, "ann", "k", 1).await;
+        assert_eq!((order.status, sources(&w, order.id()).await), (Status::Confirmed, vec![Source::Message]));
+    });
+}
+
+#[test]
+fn c02_a_node_that_dies_after_the_hold_leaves_an_order() {
+    let (world, sale) = open_sale(1, 1, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        w.fates(|call, _| match call {
+            "gate.hold" => Fate::DieAfter,
+            "queue.checks" => Fate::Refuse,
+            _ => Fate::Pass,
+        });
+        assert_eq!(w.buy(1, sale, "ann", "k", 1, 0).await, None);
+        fail_all(&w, &["queue.checks"], Fate::Refuse);
+        w.clock.sleep_us(100_000).await;
+        w.start(1);
+        // Nobody asks again: the reconciler records it from the hold within hold age and a period.
+        let born = w.clock.elapsed_us();
+        while w.ledger.orders(&[id(sale, "ann", "k")]).await.unwrap()[0].is_none() {
+            w.clock.sleep_us(50_000).await;
+            assert!(w.clock.elapsed_us() - born < 5_000_000, "the stated repair time is over");
+        }
+        assert_eq!(sources(&w, id(sale, "ann", "k")).await, [Source::Hold]);
+    });
+}
+
+#[test]
+fn c03_a_lost_commit_and_a_second_one_make_one_order() {
+    let (world, sale) = open_sale(1, 2, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        fail(&w, "queue.settle", 1, Fate::Drop);
+        row(&w, 1, sale, "ann", "k", 1).await;
+        fail(&w, "queue.ack", 1, Fate::Drop);
+        row(&w, 1, sale, "bob", "k", 1).await;
+        w.clock.sleep_us(20_000_000).await;
+        assert_eq!(w.ledger.sale(sale).await.unwrap().unwrap().left, 0);
+    });
+}
+
+#[test]
+fn c05_a_half_message_that_the_broker_dropped_is_recorded_from_its_hold() {
+    let (world, sale) = open_sale(1, 1, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        fail_all(&w, &["queue.settle", "queue.checks"], Fate::Drop);
+        let order = row(&w, 1, sale, "ann", "k", 1).await;
+        assert_eq!((order.status, sources(&w, order.id()).await), (Status::Confirmed, vec![Source::Hold]));
+    });
+}
+
+#[test]
+fn c06_a_gate_that_does_not_answer_a_check_back_rolls_nothing_back() {
+    let (world, sale) = open_sale(1, 1, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        w.fates(|call, _| match call {
+            "queue.settle" | "gate.decision_or_void" | "gate.holds" => Fate::Drop,
+            _ => Fate::Pass,
+        });
+        assert!(matches!(w.buy(1, sale, "ann", "k", 1, 0).await, Some(Answer::Processing { .. })));
+        w.clock.sleep_us(10_000_000).await;
+        let (committed, rolled_back, unknown) =
+            operate(&w, 1, |engine| async move { (engine.meters().checks_committed.get(), engine.meters().checks_rolled_back.get(), engine.meters().checks_unknown.get()) }).await;
+        assert_eq!((committed, rolled_back), (0, 0));
+        assert!(unknown > 2, "it is asked again and again");
+        fail_all(&w, &["gate.holds"], Fate::Refuse);
+        assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Confirmed);
+    });
+}
+
+#[test]
+fn c08_a_wiped_gate_is_found_and_rebuilt_with_its_holds() {
+    let (world, sale) = open_sale(1, 2, |terms| terms.limit_per_buyer = 2);
+    let w = Rc::clone(&world);
+    world.run(async move {
+        row(&w, 1, sale, "ann", "k", 1).await;
+        let before = w.ledger.sale(sale).await.unwrap().unwrap().epoch;
+        w.gate.wipe();
+        let told = w.buy(1, sale, "bob", "k", 1, 0).await;
+        assert!(matches!(told, Some(Answer::Busy(Busy::Recovering) | Answer::Busy(Busy::Overloaded))), "{told:?}");
+        assert_eq!(row(&w, 1, sale, "bob", "k", 1).await.status, Status::Confirmed);
+        assert!(w.ledger.sale(sale).await.unwrap().unwrap().epoch > before);
+        assert!(matches!(w.insist(1, sale, "cat", "k", 1).await, Answer::Refused(Refusal::SoldOut { .. })));
+    });
+}
+
+#[test]
+fn c09_a_rebuild_that_dies_after_its_bump_is_done_again() {
+    let (world, sale) = open_sale(1, 2, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        row(&w, 1, sale, "ann", "k", 1).await;
+        fail(&w, "ledger.bump", 1, Fate::DieAfter);
+        w.gate.wipe();
+        while w.is_up(1) {
+            w.clock.sleep_us(50_000).await;
+        }
+        w.start(1);
+        assert_eq!(row(&w, 1, sale, "bob", "k", 1).await.status, Status::Confirmed);
+    });
+}
+
+#[test]
+fn c10_two_nodes_rebuild_and_one_wins() {
+    let (world, sale) = open_sale(2, 3, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        row(&w, 1, sale, "ann", "k", 1).await;
+        w.gate.wipe();
+        let (w1, w2) = (Rc::clone(&w), Rc::clone(&w));
+        let both = futures_util::future::join(
+            async move { operate(&w1, 1, move |engine| async move { engine.rebuild(sale).await }).await },
+            async move { operate(&w2, 2, move |engine| async move { engine.rebuild(sale).await }).await },
+        );
+        let _ = both.await;
+        assert_eq!(row(&w, 2, sale, "bob", "k", 1).await.status, Status::Confirmed);
+        assert_eq!(row(&w, 1, sale, "cat", "k", 1).await.status, Status::Confirmed);
+        assert!(matches!(w.insist(2, sale, "dan", "k", 1).await, Answer::Refused(Refusal::SoldOut { .. })));
+    });
+}
+
+#[test]
+fn c11_c12_a_message_that_comes_again_and_again_makes_one_order() {
+    let (world, sale) = open_sale(2, 3, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        // No acknowledgement is ever heard; twice the node dies right after the ledger's commit.
+        let mut records = 0;
+        w.fates(move |call, group| match call {
+            "queue.ack" => Fate::Drop,
+            "ledger.record" if group == 1 => {
+                records += 1;
+                if records <= 2 { Fate::DieAfter } else { Fate::Pass }
+            }
+            _ => Fate::Pass,
+        });
+        for who in ["ann", "bob", "cat"] {
+            while !w.is_up(1) {
+                w.start(1);
+                w.clock.sleep_us(1_000_000).await;
+            }
+            drop(w.buy(1, sale, who, "k", 1, 0).await);
+            row(&w, 2, sale, who, "k", 1).await;
+        }
+        w.clock.sleep_us(40_000_000).await;
+        assert_eq!(w.ledger.sale(sale).await.unwrap().unwrap().left, 0);
+    });
+}
+
+#[test]
+fn c16_poison_is_parked_and_holds_up_nobody() {
+    let (world, sale) = open_sale(1, 5, |_| {});
+    let w = Rc::clone(&world);
+    world.run_script(async move {
+        for body in [b"not a batch".to_vec(), b"HC\x01\0\0\0\0torn".to_vec()] {
+            let half = Half { batch: BatchId { node: 99, number: body.len() as u64 }, tag: "book".into(), body };
+            let receipt = w.queue.prepare(half).await.unwrap();
+            w.queue.settle(receipt, Verdict::Commit).await;
+        }
+        // A whole batch of a sale that this ledger does not have.
+        let stray = Batch { id: BatchId { node: 99, number: 3 }, sale: "elsewhere".parse().unwrap(), epoch: Epoch(1), limit_per_buyer: 1, asks: vec![] };
+        let ask = Ask {
+            digest: Digest([7; 16]),
+            buyer: buyer("zoe"),
+            quantity: Quantity::new(1).unwrap(),
+            unit_price: Price::new(1).unwrap(),
+            currency: "CNY".parse().unwrap(),
+            pay_within_s: 60,
+            asked_at: world::DAWN,
+            late: None,
+        };
+        let half = Half { batch: stray.id, tag: "book".into(), body: sale::message::encode(&Batch { asks: vec![ask], ..stray }) };
+        let receipt = w.queue.prepare(half).await.unwrap();
+        w.queue.settle(receipt, Verdict::Commit).await;
+        assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Confirmed);
+        let parked = w.queue.parked(0, 10).await.unwrap();
+        assert_eq!(parked.len(), 3, "{parked:?}");
+        assert!(parked.iter().all(|parked| !parked.reason.is_empty()));
+        assert_eq!(w.queue.backlog().await.unwrap().committed, 0);
+    });
+    world.assert_lawful(false);
+}
+
+#[test]
+fn c17_c19_a_purchase_cancelled_before_its_record_stays_cancelled() {
+    let (world, sale) = open_sale(1, 1, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        fail_all(&w, &["ledger.record", "gate.holds"], Fate::Refuse);
+        let Some(Answer::Processing { id, .. }) = w.buy(1, sale, "ann", "k", 1, 0).await else { panic!() };
+        // The hold names its owner: no ticket is needed, and nobody else may.
+        assert_eq!(w.cancel(1, id, "bob", None).await, Some(Cancelled::Unknown));
+        let Some(Cancelled::Done(order)) = w.cancel(1, id, "ann", None).await else { panic!() };
+        assert_eq!(order.status, Status::Cancelled);
+        w.fates(|_, _| Fate::Pass);
+        // The unit is whole again, and the late message changes nothing.
+        assert_eq!(row(&w, 1, sale, "bob", "k", 1).await.status, Status::Confirmed);
+        w.clock.sleep_us(10_000_000).await;
+        assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Cancelled);
+    });
+}
+
+#[test]
+fn c20_two_nodes_expire_each_order_once() {
+    let (world, sale) = open_sale(2, 2, |terms| terms.pay_within_s = 3);
+    let w = Rc::clone(&world);
+    world.run(async move {
+        row(&w, 1, sale, "ann", "k", 1).await;
+        row(&w, 2, sale, "bob", "k", 1).await;
+        // One of the two is slow with every release.
+        w.fates(|call, group| if call == "gate.release" && group == 2 { Fate::Slow(8_000_000) } else { Fate::Pass });
+        w.clock.sleep_us(20_000_000).await;
+        for who in ["ann", "bob"] {
+            assert_eq!(row(&w, 1, sale, who, "k", 1).await.status, Status::Expired);
+        }
+        assert_eq!(w.ledger.sale(sale).await.unwrap().unwrap().left, 2);
+    });
+}
+
+#[test]
+fn c21_an_order_expires_by_the_ledgers_clock_alone() {
+    let (world, sale) = open_sale(1, 2, |terms| terms.pay_within_s = 3_000);
+    let w = Rc::clone(&world);
+    world.run_script(async move {
+        row(&w, 1, sale, "ann", "k", 1).await;
+        // The node's clock runs on for a quarter of an hour; the ledger's follows, and three thousand seconds are not over.
+        w.clock.sleep_us(900_000_000).await;
+        assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Confirmed);
+        w.ledger.advance_ms(2_200_000);
+        w.clock.sleep_us(2_000_000).await;
+        assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Expired);
+    });
+}
+
+#[test]
+fn c22_after_sold_out_ten_cancels_are_sold_again() {
+    let (world, sale) = open_sale(2, 10, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        for n in 0..10 {
+            row(&w, 1, sale, &format!("early-{n}"), "k", 1).await;
+        }
+        for node in [1, 2] {
+            assert!(matches!(w.insist(node, sale, "late-0", "k", 1).await, Answer::Refused(Refusal::SoldOut { .. })));
+        }
+        for n in 0..10 {
+            let who = format!("early-{n}");
+            assert!(matches!(w.cancel(1, id(sale, &who, "k"), &who, None).await, Some(Cancelled::Done(_))));
+        }
+        // The other node's fact lapses within a second.
+        w.clock.sleep_us(1_500_000).await;
+        for n in 0..10 {
+            assert_eq!(row(&w, 2, sale, &format!("late-{n}"), "k", 1).await.status, Status::Confirmed);
+        }
+    });
+}
+
+#[test]
+fn c25_a_hundred_units_in_threes_leave_one_that_sells() {
+    let (world, sale) = open_sale(1, 100, |terms| (terms.limit_per_buyer, terms.quantity_max) = (3, 3));
+    let w = Rc::clone(&world);
+    world.run(async move {
+        let all = (0..60).map(|n| {
+            let w = Rc::clone(&w);
+            async move { w.insist(1, sale, &format!("b{n}"), "k", 3).await }
+        });
+        let answers = futures_util::future::join_all(all).await;
+        let confirmed = answers.iter().filter(|answer| matches!(answer, Answer::Row(order) if order.status == Status::Confirmed)).count();
+        let sold_out = answers.iter().filter(|answer| matches!(answer, Answer::Refused(Refusal::SoldOut { left: 1 }))).count();
+        assert_eq!((confirmed, sold_out), (33, 27));
+        assert_eq!(row(&w, 1, sale, "one", "k", 1).await.status, Status::Confirmed);
+        assert!(matches!(w.insist(1, sale, "none", "k", 1).await, Answer::Refused(Refusal::SoldOut { left: 0 })));
+    });
+}
+
+#[test]
+fn c26_a_buyer_has_at_most_the_limit_live_across_nodes_and_a_wipe() {
+    let (world, sale) = open_sale(2, 10, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        let tries = [("a", 1, 1), ("b", 2, 1), ("c", 1, 2)].map(|(key, node, quantity)| {
+            let w = Rc::clone(&w);
+            async move { w.insist(node, sale, "ann", key, quantity).await }
+        });
+        futures_util::future::join_all(tries).await;
+        w.gate.wipe();
+        for key in ["d", "e"] {
+            let told = w.insist(2, sale, "ann", key, 1).await;
+            let live = w.ledger.books(sale).await.unwrap().unwrap().orders.iter().filter(|order| order.status.is_live()).map(|order| order.ask.quantity.units()).sum::<i64>();
+            assert!(live <= 2, "{live} units live after {told:?}");
+            assert!(live == 2 && matches!(told, Answer::Refused(Refusal::LimitReached(_))), "{told:?}");
+        }
+        // A dead order makes room.
+        let live = w.ledger.books(sale).await.unwrap().unwrap().orders.into_iter().find(|order| order.status.is_live()).unwrap();
+        w.cancel(1, live.id(), "ann", None).await.unwrap();
+        assert_eq!(row(&w, 1, sale, "ann", "f", 1).await.status, Status::Confirmed);
+    });
+}
+
+#[test]
+fn c27_one_key_a_hundred_times_at_once_is_one_order() {
+    let (world, sale) = open_sale(2, 100, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        let tries = (0..100u32).map(|n| {
+            let w = Rc::clone(&w);
+            async move { w.buy(1 + n % 2, sale, "ann", "k", 1, u64::from(n % 3) * 1_000).await.unwrap() }
+        });
+        for answer in futures_util::future::join_all(tries).await {
+            match answer {
+                Answer::Row(order) => assert_eq!((order.status, order.id()), (Status::Confirmed, id(sale, "ann", "k"))),
+                Answer::Processing { id: named, .. } => assert_eq!(named, id(sale, "ann", "k")),
+                other => panic!("{other:?}"),
+            }
+        }
+        w.clock.sleep_us(2_000_000).await;
+        assert_eq!(w.ledger.sale(sale).await.unwrap().unwrap().left, 99);
+    });
+}
+
+#[test]
+fn c28_c29_a_key_names_one_content_of_one_buyer() {
+    let (world, sale) = open_sale(1, 10, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        let first = row(&w, 1, sale, "ann", "k", 1).await;
+        assert_eq!(w.insist(1, sale, "ann", "k", 2).await, Answer::Refused(Refusal::Mismatch));
+        assert_eq!(row(&w, 1, sale, "ann", "k", 1).await, first);
+        assert_eq!(row(&w, 1, sale, "bob", "k", 2).await.status, Status::Confirmed);
+        // Also while there is no row yet, and after the order died and the gate forgot it.
+        fail_all(&w, &["ledger.record", "gate.holds"], Fate::Refuse);
+        w.buy(1, sale, "cat", "k", 1, 0).await;
+        assert_eq!(w.buy(1, sale, "cat", "k", 2, 0).await, Some(Answer::Refused(Refusal::Mismatch)));
+        w.fates(|_, _| Fate::Pass);
+        w.cancel(1, first.id(), "ann", None).await.unwrap();
+        w.gate.wipe();
+        assert_eq!(w.insist(1, sale, "ann", "k", 2).await, Answer::Refused(Refusal::Mismatch));
+    });
+}
+
+#[test]
+fn c31_a_retry_after_the_sale_has_ended_or_is_archived_finds_its_order() {
+    let (world, sale) = open_sale(1, 2, |terms| terms.pay_within_s = 5);
+    let w = Rc::clone(&world);
+    world.run(async move {
+        row(&w, 1, sale, "ann", "k", 1).await;
+        assert!(matches!(operate(&w, 1, move |engine| async move { engine.close_sale(sale).await }).await, Ok(Operated::Done(_))));
+        assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Confirmed);
+        assert_eq!(w.insist(1, sale, "bob", "k", 1).await, Answer::Refused(Refusal::Ended));
+        // An order that can still change keeps the sale in the gate.
+        assert!(matches!(operate(&w, 1, move |engine| async move { engine.archive(sale).await }).await, Ok(Operated::NotNow(_))));
+        w.clock.sleep_us(8_000_000).await;
+        let archived = operate(&w, 1, move |engine| async move { engine.archive(sale).await }).await;
+        assert!(matches!(archived, Ok(Operated::Done(_))), "{archived:?}");
+        assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Expired);
+        assert_eq!(w.insist(1, sale, "bob", "k", 1).await, Answer::Refused(Refusal::Ended));
+    });
+}
+
+#[test]
+fn c33_a_queue_that_is_down_stops_a_purchase_before_the_gate() {
+    let (world, sale) = open_sale(1, 1, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        for fate in [Fate::Refuse, Fate::Drop, Fate::LoseReply] {
+            fail_all(&w, &["queue.prepare"], fate);
+            assert_eq!(w.buy(1, sale, "ann", "k", 1, 1_000).await, Some(Answer::Busy(Busy::Overloaded)));
+            assert!(!w.calls().contains(&"gate.hold"), "nothing was deducted");
+        }
+        w.fates(|_, _| Fate::Pass);
+        assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Confirmed);
+    });
+}
+
+#[test]
+fn c37_what_is_in_flight_keeps_its_terms_and_a_withdrawal_takes_only_what_is_free() {
+    let (world, sale) = open_sale(1, 3, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        fail_all(&w, &["ledger.record", "gate.holds"], Fate::Refuse);
+        w.buy(1, sale, "ann", "k", 2, 0).await;
+        let take = |units, key: &str| Withdrawal { key: key.parse().unwrap(), units, actor: "op".into(), reason: "broken".into() };
+        let too_many = take(2, "w1");
+        let refused = operate(&w, 1, move |engine| async move { engine.withdraw(sale, &too_many).await }).await;
+        assert_eq!(refused, Ok(Stocked::Refused { left: 1 }));
+        let one = take(1, "w2");
+        assert!(matches!(operate(&w, 1, move |engine| async move { engine.withdraw(sale, &one).await }).await, Ok(Stocked::Done(_))));
+        w.fates(|_, _| Fate::Pass);
+        // Closing waits for what is in flight.
+        assert!(matches!(operate(&w, 1, move |engine| async move { engine.close_sale(sale).await }).await, Ok(Operated::Done(_))));
+        let order = row(&w, 1, sale, "ann", "k", 2).await;
+        assert_eq!((order.status, order.ask.amount()), (Status::Confirmed, 19_800));
+    });
+}
+
+#[test]
+fn c38_c39_a_restock_counts_once_per_key_and_a_withdrawal_never_takes_too_much() {
+    let (world, sale) = open_sale(1, 1, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        row(&w, 1, sale, "ann", "k", 1).await;
+        assert!(matches!(w.insist(1, sale, "bob", "k", 1).await, Answer::Refused(Refusal::SoldOut { .. })));
+        for _ in 0..2 {
+            let key: MovementKey = "box".parse().unwrap();
+            let raised = operate(&w, 1, move |engine| async move { engine.restock(sale, &key, 2, "op", "a box").await }).await;
+            assert!(matches!(raised, Ok(Stocked::Done(_))), "{raised:?}");
+        }
+        let key: MovementKey = "box".parse().unwrap();
+        let other = operate(&w, 1, move |engine| async move { engine.restock(sale, &key, 3, "op", "a box").await }).await;
+        assert!(matches!(other, Ok(Stocked::Mismatch(_))), "{other:?}");
+        assert_eq!(row(&w, 1, sale, "bob", "more", 2).await.status, Status::Confirmed);
+        let take = Withdrawal { key: "w".parse().unwrap(), units: 1, actor: "op".into(), reason: "gone".into() };
+        assert_eq!(operate(&w, 1, move |engine| async move { engine.withdraw(sale, &take).await }).await, Ok(Stocked::Refused { left: 0 }));
+    });
+}
+
+#[test]
+fn c52_a_stopped_consumer_keeps_processing_honest_and_the_time_to_pay_whole() {
+    let (world, sale) = open_sale(1, 50, |terms| terms.pay_within_s = 10);
+    let w = Rc::clone(&world);
+    world.run(async move {
+        fail_all(&w, &["ledger.record", "gate.holds"], Fate::Refuse);
+        for n in 0..50 {
+            let who = format!("b{n}");
+            assert!(matches!(w.buy(1, sale, &who, "k", 1, 0).await, Some(Answer::Processing { .. })));
+        }
+        w.clock.sleep_us(120_000_000).await;
+        assert_eq!(w.show(1, id(sale, "b0", "k"), "b0", None).await, Some(Shown::Processing));
+        w.fates(|_, _| Fate::Pass);
+        w.clock.sleep_us(3_000_000).await;
+        for n in 0..50 {
+            let order = row(&w, 1, sale, &format!("b{n}"), "k", 1).await;
+            assert_eq!(order.status, Status::Confirmed, "its ten seconds to pay count from its confirmation");
+        }
+    });
+}
+
+#[test]
+fn c54_a_reconciler_that_acts_at_any_age_harms_nobody() {
+    let world = World::with(None, |world| world.settings.hold_age_ms = 1);
+    let sale = terms("s1").id;
+    let w = Rc::clone(&world);
+    world.start(1);
+    world.run(async move {
+        operate(&w, 1, |engine| async move { engine.create(&terms("s1"), 40, "op").await }).await.unwrap().unwrap();
+        operate(&w, 1, move |engine| async move { engine.open(sale).await }).await.unwrap();
+        let busy = Rc::clone(&w);
+        w.executor.spawn(0, async move {
+            for _ in 0..500 {
+                operate(&busy, 1, move |engine| async move { engine.reconcile(sale).await }).await.unwrap();
+                busy.clock.sleep_us(100).await;
+            }
+        });
+        let all = (0..40).map(|n| {
+            let w = Rc::clone(&w);
+            async move {
+                w.clock.sleep_us(n * 900).await;
+                row(&w, 1, sale, &format!("b{n}"), "k", 1).await
+            }
+        });
+        assert!(futures_util::future::join_all(all).await.iter().all(|order| order.status == Status::Confirmed));
+    });
+}
+
+#[test]
+fn c55_an_order_deleted_by_hand_stops_its_sale_and_nothing_is_repaired() {
+    let (world, sale) = open_sale(1, 5, |_| {});
+    let w = Rc::clone(&world);
+    world.run_script(async move {
+        fail_all(&w, &["queue.ack"], Fate::Drop);
+        let order = row(&w, 1, sale, "ann", "k", 1).await;
+        assert!(w.ledger.delete_row_by_hand(order.id()));
+        // The message comes again, or the reconciler passes: nobody makes the row anew.
+        while w.ledger.sale(sale).await.unwrap().unwrap().stopped.is_none() {
+            w.clock.sleep_us(100_000).await;
+        }
+        w.clock.sleep_us(2_000_000).await;
+        assert!(w.ledger.orders(&[order.id()]).await.unwrap()[0].is_none());
+        assert_eq!(w.buy(1, sale, "bob", "k", 1, 0).await, Some(Answer::Busy(Busy::Paused)));
+    });
+    let report = world.audit_now(false);
+    assert!(report.breaches.iter().any(|breach| breach.law == Law::L1), "{:?}", report.breaches);
+}
+
+#[test]
+fn c56_what_left_nothing_is_processing_while_young_and_lost_when_old() {
+    let (world, sale) = open_sale(1, 5, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        // Neither hold nor row: the call was lost on its way, and the reply too.
+        fail_all(&w, &["gate.hold", "gate.decision_or_void"], Fate::Drop);
+        let Some(Answer::Processing { id, ticket }) = w.buy(1, sale, "ann", "k", 1, 0).await else { panic!() };
+        w.fates(|_, _| Fate::Pass);
+        let show = |ticket: Option<&str>| w.show(1, id, "ann", ticket.map(str::to_owned));
+        assert_eq!(show(Some(&ticket)).await, Some(Shown::Processing));
+        assert_eq!(show(None).await, Some(Shown::Unknown));
+        let mut forged = ticket.clone().into_bytes();
+        forged[3] = if forged[3] == b'A' { b'B' } else { b'A' };
+        let forged = String::from_utf8(forged).unwrap();
+        w.clock.sleep_us(11_000_000).await;
+        assert_eq!(show(Some(&forged)).await, Some(Shown::Unknown));
+        assert_eq!(w.show(1, id, "bob", Some(ticket.clone())).await, Some(Shown::Unknown));
+        assert!(w.ledger.orders(&[id]).await.unwrap()[0].is_none(), "no row without a valid ticket");
+        let Some(Shown::Row(order)) = show(Some(&ticket)).await else { panic!() };
+        assert_eq!((order.status, order.reason), (Status::Rejected, Some(sale::order::Reason::Lost)));
+        assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Rejected, "one answer per purchase");
+    });
+}
