@@ -248,16 +248,18 @@ fn say_ready(arguments: &cli::Up, running: &Running, directory: &Path, keys: Opt
     } else if let Some(keys) = keys {
         let buyer: BuyerId = "alice".parse().expect("a name is a buyer's id");
         let token = auth::sign(&config.auth, &buyer, 86_400);
-        print!("{}", demo_lines(running, keys, &token));
+        print!("{}", demo_lines(running, directory, keys, &token));
     } else {
         println!("buyers     {}\noperators  {}", running.url, running.admin_url);
     }
 }
 
 /// What to paste into a shell, in this order.
-fn demo_lines(running: &Running, keys: &DevelopmentKeys, token: &str) -> String {
+fn demo_lines(running: &Running, directory: &Path, keys: &DevelopmentKeys, token: &str) -> String {
     let Running { url, admin_url, .. } = running;
     let key = &keys.operator_key;
+    let program = std::env::args().next().unwrap_or_else(|| "hotcake".to_owned());
+    let place = if directory == Config::default().data.dir { String::new() } else { format!(" --data-dir '{}'", directory.display()) };
     format!(
         r#"A demo, with development keys of its own; on this machine only.
 
@@ -265,17 +267,26 @@ fn demo_lines(running: &Running, keys: &DevelopmentKeys, token: &str) -> String 
   API        {url}/docs
   operators  {admin_url}/docs
 
-Paste, in this order (TOKEN is the buyer alice's, for a day; ORDER is the order's address):
+Paste, in this order: buy, show, pay, audit. TOKEN is the buyer alice's, for a day; each key names one purchase.
 
 TOKEN='{token}'
-curl -s -D- {url}/v1/sales/{DEMO_SALE}/orders -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H 'Idempotency-Key: first' -H 'Prefer: wait=3' -d '{{"quantity":1}}'
-ORDER={url}/v1/orders/$(curl -s {url}/v1/sales/{DEMO_SALE}/orders -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H 'Idempotency-Key: first' -H 'Prefer: wait=3' -d '{{"quantity":1}}' | sed 's/.*"id":"\([^"]*\)".*/\1/')
+buy() {{ curl -s {url}/v1/sales/{DEMO_SALE}/orders -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H "Idempotency-Key: $1" -H 'Prefer: wait=3' -d '{{"quantity":1}}'; }}
+buy first
+ORDER={url}/v1/orders/$(buy first | sed 's/.*"id":"\([^"]*\)".*/\1/')
 curl -s "$ORDER" -H "Authorization: Bearer $TOKEN"
 curl -s -X POST "$ORDER/pay" -H "Authorization: Bearer $TOKEN"
-curl -s -X POST "$ORDER/cancel" -H "Authorization: Bearer $TOKEN"      # too late now; before paying it cancels
-curl -s {admin_url}/v1/admin/audit -H 'Authorization: Bearer {key}'
 
-hotcake sale list; hotcake token --buyer bob; hotcake audit            # beside the data directory they find their way
+Another one, cancelled:
+
+ORDER={url}/v1/orders/$(buy second | sed 's/.*"id":"\([^"]*\)".*/\1/')
+curl -s -X POST "$ORDER/cancel" -H "Authorization: Bearer $TOKEN"
+
+As an operator:
+
+curl -s {admin_url}/v1/admin/audit -H 'Authorization: Bearer {key}'
+{program} sale list{place}
+{program} audit{place}
+{program} token --buyer bob{place}
 "#
     )
 }

@@ -8,14 +8,14 @@ use super::problem::{Code, Place, Problem, ProblemBody, jitter};
 use super::strict;
 use crate::http::envelope;
 use axum::body::Body;
-use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, RawQuery};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use sale::order::{Order, PaymentState, Status};
 use sale::ports::{Paid, Paying};
 use sale::purchase::{Answer, Cancelled, Shown, Wish};
-use sale::words::{Busy, OrderId, PurchaseKey, Quantity, Refusal};
+use sale::words::{Busy, BuyerId, OrderId, PurchaseKey, Quantity, Refusal, SaleId};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -51,25 +51,50 @@ pub struct Look {
               (status = 200, description = "The key names an order that is over (or paid)", body = OrderBody),
               (status = "default", description = "sold_out, limit_reached, not_open, ended, paused, recovering, overloaded, rate_limited, idempotency_mismatch, invalid_request …", body = ProblemBody)),
     security(("buyer" = [])))]
-pub async fn buy(context: Context, InSale(sale): InSale, Buyer(buyer): Buyer, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+pub async fn buy(
+    context: Context,
+    InSale(sale): InSale,
+    Buyer(buyer): Buyer,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Response, Problem> {
     let started_us = context.app.clock.elapsed_us();
-    let (key, made) = key_of(&context, &headers)?;
-    strict::require_json(&context, &headers)?;
-    let bytes = strict::read(&context, &headers, body, context.app.body_max).await?;
-    let quantity = quantity_of(&bytes).map_err(|places| Problem::invalid(&context, places))?;
-    let wish = Wish { sale, buyer, key: key.clone(), quantity, wait_ms: wait_of(&headers) * 1_000, ticket: ticket_of(&headers) };
+    let answer = decided(&context, Who { sale, buyer, ticket: query.as_deref().and_then(ticket_in) }, &headers, body).await;
+    context.app.meters.purchase(&answer, context.app.clock.elapsed_us().saturating_sub(started_us));
+    answer
+}
+
+/// Who buys where, with the ticket of an earlier answer.
+struct Who {
+    sale: SaleId,
+    buyer: BuyerId,
+    ticket: Option<String>,
+}
+
+/// The ticket in a query as a `Location` carries it: its letters need no escapes.
+fn ticket_in(query: &str) -> Option<String> {
+    query.split('&').find_map(|pair| pair.strip_prefix("ticket=")).map(str::to_owned)
+}
+
+async fn decided(context: &Context, Who { sale, buyer, ticket }: Who, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+    let (key, made) = key_of(context, headers)?;
+    strict::require_json(context, headers)?;
+    let bytes = strict::read(context, headers, body, context.app.body_max).await?;
+    let quantity = quantity_of(&bytes).map_err(|places| Problem::invalid(context, places))?;
+    let wish =
+        Wish { sale, buyer, key: key.clone(), quantity, wait_ms: wait_of(headers) * 1_000, ticket: ticket.or_else(|| ticket_of(headers)) };
     let answer = context.app.engine.buy(wish).await;
     let mut response = match answer {
-        Answer::Row(order) => bought(&context, &order, &key),
-        Answer::Processing { id, ticket } => processing(&context, id, ticket, &key),
-        Answer::Refused(refusal) => Err(refused(&context, refusal)),
+        Answer::Row(order) => bought(context, &order, &key),
+        Answer::Processing { id, ticket } => processing(context, id, ticket, &key),
+        Answer::Refused(refusal) => Err(refused(context, refusal)),
         Answer::Busy(busy) => Err(context.problem(busy_code(busy))),
     };
     if made && let Ok(response) = &mut response {
         let value = HeaderValue::from_str(key.as_str()).expect("a key is visible ASCII");
         response.headers_mut().insert("idempotency-key", value);
     }
-    context.app.meters.purchase(&response, context.app.clock.elapsed_us().saturating_sub(started_us));
     response
 }
 
@@ -233,7 +258,7 @@ pub async fn cancel(
     let done = done.ok_or_else(|| context.problem(Code::Internal))?;
     match done.map_err(|fault| context.fault("cancelling an order", &fault))? {
         Cancelled::Done(order) => Ok(context.answer(StatusCode::OK, "cancelled", &OrderBody::of(&order))),
-        Cancelled::Late(order) => Err(context.problem(Code::WrongStatus).with("status", order.status.as_str())),
+        Cancelled::Late(order) => Err(context.problem(Code::WrongStatus).with("order_status", order.status.as_str())),
         Cancelled::Unknown => Err(context.problem(Code::NotFound)),
     }
 }
@@ -258,7 +283,7 @@ pub async fn pay(
     let shown = engine.order(id, &buyer, look.ticket.as_deref(), None, 0).await;
     let order = match shown.map_err(|fault| context.fault("looking at an order", &fault))? {
         Shown::Row(order) => order,
-        Shown::Processing => return Err(context.problem(Code::WrongStatus).with("status", "processing").retry_after_s(1)),
+        Shown::Processing => return Err(context.problem(Code::WrongStatus).with("order_status", "processing").retry_after_s(1)),
         Shown::Unknown => return Err(context.problem(Code::NotFound)),
     };
     let (key, _) = key_of(&context, &headers)?;

@@ -82,7 +82,7 @@ codes! {
     RequestTimeout "request_timeout" 408 0 "The body did not arrive in time. Nothing was touched; send it again." "请求体未能及时到达。未作任何改动，请重新发送。"
     BodyTooLarge "body_too_large" 413 0 "The body is larger than this address takes. Nothing was touched." "请求体过大。未作任何改动。"
     SaleExists "sale_exists" 409 0 "A sale of this id exists with other terms; it was left as it is. Choose another id." "该编号的活动已存在且内容不同，未作改动。请换一个编号。"
-    WrongStatus "wrong_status" 409 0 "Its present status does not allow this; status says what it is." "当前状态不允许此操作，见 status。"
+    WrongStatus "wrong_status" 409 0 "Its present status does not allow this; order_status or sale_status says what it is." "当前状态不允许此操作，见 order_status 或 sale_status。"
     NotEnoughStock "not_enough_stock" 409 0 "Fewer units are left than that, or the sum would be too great; left says how many." "剩余数量不足或总量超限，见 left。"
     WrongAmount "wrong_amount" 422 0 "The amount is not the order's; amount says what is due. Nothing was done." "金额与订单不符，应付金额见 amount。未作任何改动。"
     StoreUnavailable "store_unavailable" 503 1 "A store does not answer, so it is not known. Ask again in a moment." "存储暂无应答，结果未知。请稍后再问。"

@@ -64,7 +64,7 @@ pub async fn show(context: Context, OfOrder(id): OfOrder, _: Reader) -> Result<R
 pub async fn refund(context: Context, OfOrder(id): OfOrder, Operator(actor): Operator) -> Result<Response, Problem> {
     match to_the_end(&context, "refund", |engine| async move { engine.refund(id).await }).await? {
         Refunding::Refunded(order) => Ok(note(&actor, "refund", &id, context.ok(&OrderBody::with_buyer(&order)))),
-        Refunding::NotPaid(order) => Err(context.problem(Code::WrongStatus).with("status", order.status.as_str())),
+        Refunding::NotPaid(order) => Err(context.problem(Code::WrongStatus).with("order_status", order.status.as_str())),
         Refunding::NoOrder => Err(context.problem(Code::NotFound)),
     }
 }

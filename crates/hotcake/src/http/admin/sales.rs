@@ -64,7 +64,7 @@ pub async fn create(context: Context, Operator(actor): Operator, headers: Header
     let name = actor.clone();
     match to_the_end(&context, "create a sale", |engine| async move { engine.create(&terms, units, &name).await }).await? {
         Ok(sale) => Ok(note(&actor, "create", &id, context.answer(StatusCode::CREATED, "ok", &shown(&context, &sale)))),
-        Err(other) => Err(context.problem(Code::SaleExists).with("status", other.status.as_str())),
+        Err(other) => Err(context.problem(Code::SaleExists).with("sale_status", other.status.as_str())),
     }
 }
 
@@ -163,7 +163,7 @@ where
     match to_the_end(context, verb, work).await? {
         Operated::Done(sale) => Ok(note(actor, verb, &id, context.ok(&shown(context, &sale)))),
         Operated::NotNow(sale) => {
-            let problem = context.problem(Code::WrongStatus).with("status", sale.status.as_str());
+            let problem = context.problem(Code::WrongStatus).with("sale_status", sale.status.as_str());
             Err(match sale.stopped {
                 Some(law) => problem.with("stopped", law),
                 None => problem,
