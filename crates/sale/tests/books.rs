@@ -1,0 +1,181 @@
+//! Each law seen to fail: true books, one forgery a line, and the law that must notice it.
+
+mod world;
+
+use sale::books::{Books, Law, Tale, Told, Verdict, audit};
+use sale::order::{Payment, PaymentState, Source, Status};
+use sale::ports::{Fence, Gate as _, Ledger as _, Movement, Paying, Withdrawal};
+use sale::purchase::Answer;
+use sale::words::*;
+use std::cell::RefCell;
+use std::rc::Rc;
+use world::{World, buyer, terms};
+
+/// A lawful sale at rest: ann has paid, bob is confirmed, cat has cancelled; one restock, one withdrawal.
+fn lawful() -> (Books, Vec<Tale>) {
+    let world = World::new(None);
+    let sale = terms("s1").id;
+    let (w, taken) = (Rc::clone(&world), Rc::new(RefCell::new(None)));
+    let out = Rc::clone(&taken);
+    world.start(1);
+    world.run_script(async move {
+        w.ask(1, |engine| async move { engine.create(&terms("s1"), 5, "op").await }).await.unwrap().unwrap().unwrap();
+        w.ask(1, move |engine| async move { engine.open(sale).await }).await.unwrap().unwrap();
+        for who in ["ann", "bob", "cat"] {
+            let Answer::Row(order) = w.insist(1, sale, who, "k", 1).await else { panic!() };
+            if who == "ann" {
+                let paying = Paying { payment: "p1".parse().unwrap(), order: order.id(), amount: 9_900 };
+                w.ask(1, move |engine| async move { engine.pay(&paying).await }).await.unwrap().unwrap();
+                w.show(1, order.id(), who, None).await;
+            }
+            if who == "cat" {
+                w.cancel(1, order.id(), who, None).await.unwrap();
+            }
+        }
+        let key: MovementKey = "r1".parse().unwrap();
+        w.ask(1, move |engine| async move { engine.restock(sale, &key, 2, "op", "more").await }).await.unwrap().unwrap();
+        let less = Withdrawal { key: "w1".parse().unwrap(), units: 1, actor: "op".into(), reason: "less".into() };
+        w.ask(1, move |engine| async move { engine.withdraw(sale, &less).await }).await.unwrap().unwrap();
+        let row = w.ledger.sale(sale).await.unwrap().unwrap();
+        let gate = w.gate.books(Fence { sale, epoch: row.epoch, run: row.run }).await.unwrap().unwrap();
+        let ledger = w.ledger.books(sale).await.unwrap().unwrap();
+        *out.borrow_mut() = Some(Books { gate: Some(gate), ledger, at_rest: true });
+    });
+    let books = taken.borrow_mut().take().unwrap();
+    (books, world.tales())
+}
+
+fn order<'a>(books: &'a mut Books, who: &str) -> &'a mut sale::order::Order {
+    books.ledger.orders.iter_mut().find(|order| order.ask.buyer == buyer(who)).unwrap()
+}
+
+fn tale<'a>(tales: &'a mut [Tale], who: &str) -> &'a mut Tale {
+    tales.iter_mut().find(|tale| tale.buyer == buyer(who)).unwrap()
+}
+
+#[test]
+fn true_books_break_no_law() {
+    let (books, tales) = lawful();
+    let report = audit(&[books], Some(&tales));
+    assert_eq!(report.breaches, []);
+    assert!(report.laws.iter().all(|(_, verdict)| *verdict == Verdict::Holds), "{:?}", report.laws);
+}
+
+#[test]
+fn each_forgery_is_noticed_by_its_law() {
+    type Forge = fn(&mut Books, &mut Vec<Tale>);
+    let forgeries: &[(Law, &str, Forge)] = &[
+        (Law::L1, "a unit is missing", |books, _| books.ledger.sale.left -= 1),
+        (Law::L1, "stock below zero", |books, _| books.ledger.sale.left = -1),
+        (Law::L1, "an allotment that no movement made", |books, _| {
+            books.ledger.sale.allotment += 1;
+            books.ledger.sale.left += 1;
+        }),
+        (Law::L1, "a row deleted by hand", |books, _| books.ledger.orders.retain(|order| order.ask.buyer != buyer("cat"))),
+        (Law::L2, "two rows of one purchase", |books, _| {
+            let twin = order(books, "cat").clone();
+            books.ledger.orders.push(twin);
+        }),
+        (Law::L2, "a cancelled order lives again", |books, _| {
+            let cat = order(books, "cat").ask.digest;
+            let mut change = *books.ledger.history.iter().rfind(|change| change.digest == cat).unwrap();
+            (change.from, change.to) = (Status::Cancelled, Status::Confirmed);
+            books.ledger.history.push(change);
+        }),
+        (Law::L3, "a buyer above the limit", |books, _| books.ledger.sale.terms.limit_per_buyer = 0),
+        (Law::L4, "a status that the history does not know", |books, _| order(books, "bob").status = Status::Paid),
+        (Law::L4, "a step that is none", |books, _| {
+            let bob = order(books, "bob").ask.digest;
+            let mut change = *books.ledger.history.iter().rfind(|change| change.digest == bob).unwrap();
+            (change.from, change.to, change.source) = (Status::Confirmed, Status::Refunded, Source::Operator);
+            books.ledger.history.push(change);
+        }),
+        (Law::L4, "a change that does not follow the one before", |books, _| books.ledger.history[0].from = Status::Confirmed),
+        (Law::L4, "a history that goes back in time", |books, _| {
+            let last = books.ledger.history.len() - 1;
+            books.ledger.history[last].at = Time(0);
+        }),
+        (Law::L4, "an order without a history", |books, _| {
+            let bob = order(books, "bob").ask.digest;
+            books.ledger.history.retain(|change| change.digest != bob);
+        }),
+        (Law::L4, "a payment of another amount", |books, _| books.ledger.payments[0].amount += 1),
+        (Law::L5, "the gate has a unit too many", |books, _| books.gate.as_mut().unwrap().fact.left += 1),
+        (Law::L5, "a hold without its unit", |books, _| {
+            books.gate.as_mut().unwrap().holds.push((Digest([9; 16]), 1));
+        }),
+        (Law::L5, "a raise applied that never was", |books, _| books.gate.as_mut().unwrap().raises = 1),
+        (Law::L5, "a withdrawal that the gate forgot", |books, _| books.gate.as_mut().unwrap().withdrawn.clear()),
+        (Law::L6, "a leak at rest", |books, _| books.gate.as_mut().unwrap().fact.left -= 1),
+        (Law::L6, "a holdback that the gate sells", |books, _| books.ledger.sale.terms.holdback = 1),
+        (Law::L7, "a live order without its hold", |books, _| {
+            let bob = order(books, "bob").ask.digest;
+            books.gate.as_mut().unwrap().holds.retain(|&(digest, _)| digest != bob);
+        }),
+        (Law::L7, "a hold of a dead order", |books, _| {
+            let cat = order(books, "cat").ask.digest;
+            books.gate.as_mut().unwrap().holds.push((cat, 1));
+        }),
+        (Law::L8, "a confirmed order is gone", |books, _| books.ledger.orders.retain(|order| order.ask.buyer != buyer("bob"))),
+        (Law::L8, "a confirmed order changed its owner", |books, _| order(books, "bob").ask.buyer = buyer("eve")),
+        (Law::L8, "a confirmed order changed its quantity", |books, _| order(books, "bob").ask.quantity = Quantity::new(2).unwrap()),
+        (Law::L8, "a confirmed order changed its price", |books, _| order(books, "bob").ask.unit_price = Price::new(1).unwrap()),
+        (Law::L8, "a confirmed order turned out rejected", |books, _| order(books, "bob").status = Status::Rejected),
+        (Law::L9, "only refused, and live", |_, tales| tale(tales, "bob").told = vec![Told::Refused, Told::Refused]),
+        (Law::L9, "only refused and put off, and live", |_, tales| tale(tales, "bob").told = vec![Told::Busy, Told::Refused]),
+        (Law::L10, "a hold that nobody records", |books, _| books.gate.as_mut().unwrap().holds.push((Digest([9; 16]), 1))),
+        (Law::L10, "a row stuck in processing", |books, _| order(books, "cat").status = Status::Processing),
+        (Law::L11, "a paid order was cancelled", |books, _| order(books, "ann").status = Status::Cancelled),
+        (Law::L11, "a payment without its order", |books, _| books.ledger.orders.retain(|order| order.ask.buyer != buyer("ann"))),
+        (Law::L11, "a paid order without a payment", |books, _| books.ledger.payments.clear()),
+        (Law::L11, "shown as paid, and is not", |books, tales| {
+            books.ledger.payments.clear();
+            order(books, "bob").status = Status::Confirmed;
+            tale(tales, "bob").told.push(Told::Row(Status::Paid));
+        }),
+    ];
+    for (law, what, forge) in forgeries {
+        let (mut books, mut tales) = lawful();
+        forge(&mut books, &mut tales);
+        let report = audit(&[books], Some(&tales));
+        assert!(report.breaches.iter().any(|breach| breach.law == *law), "{law:?}: {what}: noticed by {:?} only", report.breaches);
+        assert_eq!(report.laws.iter().find(|(named, _)| named == law).unwrap().1, Verdict::Breached, "{what}");
+    }
+    let laws: std::collections::BTreeSet<Law> = forgeries.iter().map(|(law, ..)| *law).collect();
+    assert_eq!(laws.len(), Law::ALL.len(), "every law has a forgery");
+}
+
+#[test]
+fn what_is_under_way_is_no_breach_of_l5() {
+    // Each moves units between the two sides of the equation.
+    let (mut books, tales) = lawful();
+    let key: MovementKey = "w2".parse().unwrap();
+    let gate = books.gate.as_mut().unwrap();
+    gate.withdrawals.push(Withdrawal { key, units: 2, actor: "op".into(), reason: String::new() });
+    gate.fact.left -= 2;
+    gate.holds.push((Digest([9; 16]), 1));
+    gate.fact.left -= 1;
+    let raise = Movement { key: "r2".parse().unwrap(), units: 3, number: Some(books.ledger.sale.raises + 1), actor: "op".into(), reason: String::new(), at: Time(1) };
+    books.ledger.movements.push(raise);
+    books.ledger.sale.left += 3;
+    books.ledger.sale.allotment += 3;
+    books.at_rest = false;
+    let report = audit(&[books], Some(&tales));
+    assert_eq!(report.breaches, []);
+    assert!(report.laws.contains(&(Law::L5, Verdict::Holds)));
+    assert!(report.laws.iter().any(|(law, verdict)| *law == Law::L6 && matches!(verdict, Verdict::Unchecked(_))));
+}
+
+#[test]
+fn what_cannot_be_checked_is_not_said_to_hold() {
+    let (mut books, tales) = lawful();
+    books.gate = None;
+    let payment = Payment { id: "late".parse().unwrap(), order: books.ledger.orders[0].id(), amount: 9_900, state: PaymentState::Late, bought: None, at: Time(1) };
+    books.ledger.payments.push(payment);
+    let unchecked = |report: sale::books::Report| -> Vec<Law> {
+        report.laws.into_iter().filter(|(_, verdict)| matches!(verdict, Verdict::Unchecked(_))).map(|(law, _)| law).collect()
+    };
+    assert_eq!(unchecked(audit(&[books.clone()], None)), [Law::L5, Law::L6, Law::L7, Law::L8, Law::L9, Law::L10, Law::L11]);
+    assert_eq!(unchecked(audit(&[books], Some(&tales))), [Law::L5, Law::L6, Law::L7, Law::L10, Law::L11]);
+    assert_eq!(unchecked(audit(&[], Some(&[]))).len(), Law::ALL.len());
+}
