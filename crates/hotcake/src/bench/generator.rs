@@ -229,14 +229,16 @@ impl<'a> Load<'a> {
         // Taken out for a moment, because an answer points into it while everything else changes.
         let mut whole = false;
         let mut input = std::mem::take(&mut self.lines[at].input);
+        let length = input.len();
         let end = match wire::read(&input) {
             Read::Partial if open => None,
             Read::Partial => Some("the connection was cut"),
             Read::Broken(why) => Some(why),
-            Read::Whole(answer, _) => {
+            Read::Whole(answer, taken) => {
                 self.hear(at, &answer);
                 whole = true;
-                if open && !answer.close { None } else { Some("the server closed the connection") }
+                // More than was asked for: whatever it is, it must not be read as the next answer.
+                if open && !answer.close && taken == length { None } else { Some("the server closed the connection") }
             }
         };
         if whole {

@@ -15,6 +15,8 @@ pub mod told;
 mod tokens;
 mod wire;
 
+use crate::config::load;
+use crate::keys::DevelopmentKeys;
 use child::Server;
 use operator::Operator;
 use report::Report;
@@ -200,8 +202,18 @@ fn signer(args: &BenchArgs, dir: Option<&Path>) -> Result<Signer, Failed> {
     if args.bare {
         return Ok(Signer { secret: vec![7; 32], audience: "hotcake".into(), expires });
     }
-    let _ = dir;
-    Err(Failed(1, "keys".into()))
+    // The child's directory, the one that was named, or what the configuration says: in this order.
+    let keys = match dir.or(args.data_dir.as_deref()) {
+        Some(dir) => DevelopmentKeys::read(dir)?,
+        None => None,
+    };
+    let auth = load::load(None, Vec::new()).map_err(|wrong| Failed(2, wrong.to_string()))?.config.auth;
+    let secret = keys.map_or(auth.buyer_secret, |keys| keys.buyer_secret);
+    if secret.is_empty() {
+        let what = "no key to sign the buyers' tokens with: name the server's --data-dir (demo), or set auth.buyer_secret as that server has it";
+        return Err(Failed(2, what.into()));
+    }
+    Ok(Signer { secret: secret.into_bytes(), audience: auth.buyer_audience, expires })
 }
 
 fn address_of(url: &str) -> Result<(SocketAddr, String), Failed> {

@@ -70,9 +70,4 @@ impl Outcomes {
     pub fn sum(&self) -> u64 {
         self.counts.values().sum()
     }
-
-    /// How many ended with a row in this status.
-    pub fn of(&self, status: Status) -> u64 {
-        self.counts.get(&Outcome::Row(status)).copied().unwrap_or(0)
-    }
 }

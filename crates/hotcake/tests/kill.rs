@@ -1,0 +1,148 @@
+//! The real binary, killed and stopped under load, over one data directory: whatever a buyer was told stays true.
+//! One machine, so at most one of these tests loads at a time.
+
+mod process;
+
+use process::{Draws, Server, hotcake, now, wait_for};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// Kills in a row over one directory.
+const ROUNDS: u64 = 22;
+/// Two loads at once on two cores measure each other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Lines of a file of tales so far.
+fn lines_of(path: &Path) -> usize {
+    std::fs::read_to_string(path).map_or(0, |text| text.lines().count())
+}
+
+/// Every round: a load, kill -9 at a drawn moment, a start on the same directory, the audit with what all buyers of all rounds
+/// so far were told. In odd rounds the load rides through the kill: its buyers send what got no answer again, with their keys,
+/// to the server that was started in the same place.
+#[test]
+fn c02_c11_kill_nine_under_load_twenty_times_in_a_row_loses_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let seed = std::env::var("HOTCAKE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| u64::from(std::process::id()));
+    println!("HOTCAKE_SEED={seed}");
+    let mut draws = Draws(seed);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut server = Server::start(dir.path(), "127.0.0.1:0");
+    server.sale("kill", 1_000_000);
+    let mut told = String::new();
+    let mut confirmed = 0;
+    for round in 0..ROUNDS {
+        let rides_through = round % 2 == 1;
+        let file = dir.path().join(format!("told-{round}"));
+        let (purchases, patience) = if rides_through { ("6000", "20") } else { ("200000", "0.3") };
+        let run = (seed as u32).wrapping_mul(1000).wrapping_add(round as u32).to_string();
+        let args = ["--purchases", purchases, "--patience", patience, "--seed", &run, "--cancel-percent", "10", "--pay-percent", "10"];
+        let mut load = server.load(dir.path(), "kill", &file, &args);
+
+        wait_for("the load's first answers", Duration::from_secs(20), || (lines_of(&file) > 0).then_some(()));
+        let moment = now() + Duration::from_micros(draws.below(if rides_through { 120_000 } else { 400_000 }));
+        wait_for("the drawn moment", Duration::from_secs(2), || (now() >= moment).then_some(()));
+        let address = server.address().to_owned();
+        server.kill_nine();
+        if !rides_through {
+            let ended = load.wait().expect("the generator is ours");
+            assert_eq!(ended.code(), Some(4), "round {round}: the generator says that the server is unreachable");
+        }
+        server = Server::start(dir.path(), if rides_through { &address } else { "127.0.0.1:0" });
+        if rides_through {
+            let output = load.wait_with_output().expect("the generator is ours");
+            let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the generator prints JSON");
+            // Its own audit cannot reach the new operators' address; every purchase must have come to its end all the same.
+            let outcomes: Vec<&str> =
+                said["outcomes"].as_array().expect("outcomes").iter().filter_map(|row| row["outcome"].as_str()).collect();
+            let settled = outcomes.iter().all(|outcome| ["confirmed", "paid", "cancelled"].contains(outcome));
+            assert!(settled, "round {round}: purchases without an end: {outcomes:?}");
+        }
+        told += &std::fs::read_to_string(&file).expect("the tales are there");
+        let sales = server.audit(&told);
+        let figures = sales.as_array().expect("figures").iter().find(|figures| figures["sale"] == "kill").expect("the sale's figures");
+        let orders: u64 = figures["orders"].as_object().expect("orders by status").values().filter_map(serde_json::Value::as_u64).sum();
+        assert!(orders > confirmed, "round {round}: orders only grow, {confirmed} before and {orders} now");
+        confirmed = orders;
+    }
+    println!("{ROUNDS} kills, {confirmed} orders, {} tales", told.lines().count());
+}
+
+/// The status of one GET over a connection of its own; nothing when none stands.
+fn get(address: &str, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    text.split(' ').nth(1)?.parse().ok()
+}
+
+#[test]
+fn c35_sigterm_under_load_says_not_ready_first_drains_and_loses_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut server = Server::start(dir.path(), "127.0.0.1:0");
+    server.sale("stop", 1_000_000);
+    let file = dir.path().join("told");
+    let mut load = server.load(dir.path(), "stop", &file, &["--purchases", "400000", "--patience", "0.3"]);
+    wait_for("the load's first answers", Duration::from_secs(20), || (lines_of(&file) > 0).then_some(()));
+    let address = server.address().to_owned();
+    assert_eq!(get(&address, "/readyz"), Some(200));
+
+    let told_to_stop = now();
+    server.terminate();
+    // While it is not ready it still serves: it says so itself, before its listener closes.
+    let first_other = wait_for("readiness to change", Duration::from_secs(5), || match get(&address, "/readyz") {
+        Some(200) => None,
+        other => Some(other),
+    });
+    assert_eq!(first_other, Some(503), "not ready is said before the listener is closed");
+    let ended = server.wait_for_end(Duration::from_secs(12));
+    assert!(told_to_stop.elapsed() <= Duration::from_secs(10), "drained in {:?}", told_to_stop.elapsed());
+    assert_eq!(ended.code(), Some(0), "a stop that was asked for is no failure");
+    load.wait().expect("the generator is ours");
+
+    let server = Server::start(dir.path(), "127.0.0.1:0");
+    server.audit(&std::fs::read_to_string(&file).expect("the tales are there"));
+}
+
+#[test]
+fn c35_a_second_sigterm_ends_it_at_once_and_the_next_start_is_whole() {
+    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut server = Server::start(dir.path(), "127.0.0.1:0");
+    let address = server.address().to_owned();
+    // A request whose body never comes: an orderly stop waits for it until its time is over, which is seconds.
+    let mut slow = TcpStream::connect(&address).expect("the server listens");
+    write!(
+        slow,
+        "POST /v1/sales/demo/orders HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{{"
+    )
+    .expect("the server reads");
+    server.terminate();
+    wait_for("the stop to begin", Duration::from_secs(5), || (get(&address, "/readyz") != Some(200)).then_some(()));
+    server.terminate();
+    let second = now();
+    server.wait_for_end(Duration::from_secs(5));
+    assert!(second.elapsed() < Duration::from_secs(1), "ended {:?} after the second signal", second.elapsed());
+    drop(slow);
+    Server::start(dir.path(), "127.0.0.1:0").audit("");
+}
+
+#[test]
+fn a_second_server_on_a_directory_is_refused_and_told_whose_it_is() {
+    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let first = Server::start(dir.path(), "127.0.0.1:0");
+    let mut second = hotcake();
+    second.args(["up", "--demo", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path());
+    let output = second.current_dir(dir.path()).output().expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("process {}", first.pid())), "it names the process that has the directory: {said}");
+    assert_eq!(get(first.address(), "/livez"), Some(200), "the first one goes on");
+}
