@@ -490,6 +490,47 @@ async fn c34_damage_of_a_row_is_refused_naming_file_and_table() {
 }
 
 #[tokio::test]
+async fn c34_a_number_changed_by_hand_is_refused() {
+    for name in ["witness", "ids"] {
+        let (_directory, path) = place();
+        filled(&path).await;
+        let hand = rusqlite::Connection::open(&path).unwrap();
+        assert_eq!(hand.execute("update meta set value = value - 1 where name = ?", [name]).unwrap(), 1);
+        hand.close().unwrap();
+        let sentence = EmbeddedQueue::open(&path, settings()).unwrap_err().to_string();
+        assert!(sentence.contains("table meta") && sentence.contains(name), "{sentence}");
+    }
+}
+
+#[tokio::test]
+async fn c34_a_row_that_its_page_no_longer_counts_is_missed() {
+    const PAGE: usize = 4_096;
+    /// SQLite's mark of a page that has rows.
+    const LEAF: u8 = 0x0d;
+    let (_directory, path) = place();
+    filled(&path).await;
+    let sound = std::fs::read(&path).unwrap();
+    let expected = contents(&open(&path)).await;
+    let mut refused = 0;
+    // The first page begins with the file's head instead.
+    for at in (PAGE..sound.len()).step_by(PAGE) {
+        let count = u16::from_be_bytes([sound[at + 3], sound[at + 4]]);
+        if sound[at] != LEAF || !(1..=200).contains(&count) {
+            continue;
+        }
+        let mut bytes = sound.clone();
+        bytes[at + 3..at + 5].copy_from_slice(&(count - 1).to_be_bytes());
+        let (_copy_directory, copy) = place();
+        std::fs::write(&copy, &bytes).unwrap();
+        match EmbeddedQueue::open(&copy, settings()) {
+            Err(_) => refused += 1,
+            Ok(queue) => assert!(contents(&queue).await == expected, "a row of page {} is gone without a word", at / PAGE + 1),
+        }
+    }
+    assert!(refused >= 3, "the messages' pages and the parked one's: {refused} refused");
+}
+
+#[tokio::test]
 async fn c34_what_is_not_a_database_is_refused_and_left_alone() {
     let cases: [(&str, &[u8]); 4] = [
         ("is empty", b""),
