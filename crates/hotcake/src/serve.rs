@@ -94,7 +94,8 @@ fn dressed(mut response: Response, chunked: bool) -> Response {
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
     }
     if chunked {
-        // The parser drops a Content-Length that stands behind it, and RFC 9112 (6.1) wants such connections closed.
+        // The parser hides a Content-Length that stands beside it. RFC 9112 (6.1) wants such connections closed, and whether
+        // it was such a request nobody can tell here.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

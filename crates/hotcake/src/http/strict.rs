@@ -13,10 +13,6 @@ use std::time::Duration;
 
 /// Reads a body of at most `max` bytes, within the time for bodies.
 pub async fn read(context: &Context, headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, Problem> {
-    // Both at once is how requests are smuggled past a proxy; whoever sends it is not a client of ours.
-    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
-        return Err(context.invalid("header:content-length", "two_lengths", "either Content-Length or Transfer-Encoding").close());
-    }
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > max as u64) {
         return Err(context.problem(Code::BodyTooLarge).close());
