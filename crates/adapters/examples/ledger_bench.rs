@@ -1,5 +1,6 @@
 //! How fast the embedded ledger records, what an order costs in processor time and memory, and how long a full file
 //! takes to open. `cargo run --release -p adapters --example ledger_bench [ORDERS] [SHEAF] [DIRECTORY]`
+//! With a directory that holds a ledger it only opens that, and leaves it there; one that it was told to make stays too.
 
 use adapters::sqlite::SqliteLedger;
 use sale::order::{Source, Status};
@@ -65,16 +66,27 @@ async fn main() {
     let argument = |at: usize| std::env::args().nth(at);
     let orders = argument(1).and_then(|text| text.parse().ok()).unwrap_or(200_000_usize);
     let sheaf = argument(2).and_then(|text| text.parse().ok()).unwrap_or(128_usize);
-    let directory =
-        argument(3).unwrap_or_else(|| format!("{}/hotcake-ledger-bench-{}", std::env::temp_dir().display(), std::process::id()));
+    let given = argument(3);
+    let own = || format!("{}/hotcake-ledger-bench-{}", std::env::temp_dir().display(), std::process::id());
+    let directory = given.clone().unwrap_or_else(own);
     std::fs::create_dir_all(&directory).expect("a directory");
     let path = Path::new(&directory).join("ledger.db");
 
-    let ledger = SqliteLedger::open(&path).expect("opens");
+    if !path.exists() {
+        record(&path, orders, sheaf).await;
+    }
+    open(&path, orders).await;
+    if given.is_none() {
+        std::fs::remove_dir_all(&directory).expect("the directory goes");
+    }
+}
+
+async fn record(path: &Path, orders: usize, sheaf: usize) {
+    let ledger = SqliteLedger::open(path).expect("opens");
     ledger.pregrow().await.expect("grows");
     let sale: SaleId = "bench".parse().expect("a sale");
     ledger.create_sale(&terms(sale), 900_000_000, "bench").await.expect("answers").ok();
-    ledger.bump(BumpAsk { sale, seen: Epoch(0), run: RunId(1), to: SaleStatus::Open, lease_ms: 0 }).await.expect("answers");
+    ledger.bump(BumpAsk { sale, seen: Epoch(0), run: RunId(1), to: Some(SaleStatus::Open), lease_ms: 0 }).await.expect("answers");
     let now = ledger.now().await.expect("answers");
     let sheaves: Vec<Sheaf> = (0..orders)
         .step_by(sheaf)
@@ -105,20 +117,19 @@ async fn main() {
         at(0.99),
         at(1.0),
     );
-    drop(ledger);
+}
 
+async fn open(path: &Path, orders: usize) {
     let before = resident_bytes();
-    let begun = clock();
-    let ledger = SqliteLedger::open(&path).expect("opens");
-    let passed = begun.elapsed().as_secs_f64();
-    let size = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+    let (begun, processor) = (clock(), processor_s());
+    let ledger = SqliteLedger::open(path).expect("opens");
+    let (passed, processor) = (begun.elapsed().as_secs_f64(), processor_s() - processor);
+    let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
     println!(
-        "open: {passed:.2} s, {:.0} bytes of file an order; {:.0} bytes resident an order, the page caches included",
+        "open: {passed:.2} s ({processor:.2} s of processor time), {:.0} bytes of file an order; {:.0} bytes resident an order, the page caches included",
         size as f64 / orders as f64,
         (resident_bytes() - before) / orders as f64
     );
     let index = ledger.index_bytes().await.expect("answers");
     println!("index: {:.1} bytes an order", index as f64 / orders as f64);
-    drop(ledger);
-    std::fs::remove_dir_all(&directory).expect("the directory goes");
 }

@@ -3,6 +3,7 @@
 //! It stands in for the unique keys that the file does not have (see the migration), so it must equal the rows: it is
 //! built from them when the ledger is opened and changed only after a commit. It knows no SQL.
 
+use hashbrown::hash_table::Entry;
 use hashbrown::{HashMap, HashTable};
 use sale::words::{Digest, SaleId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -129,15 +130,18 @@ impl Index {
 
     /// Appends the next row. `false`: the order has a row already, and nothing was done.
     pub(super) fn append(&mut self, slot: Slot) -> bool {
-        if self.find(slot.sale, Digest(slot.digest)).is_some() {
-            return false;
+        let (row, hash, seeds) = (self.rows() + 1, self.hash(slot.sale, &slot.digest), self.seeds);
+        let chunks = &self.chunks;
+        let at = |row: &u32| &chunks[(*row as usize - 1) / CHUNK][(*row as usize - 1) % CHUNK];
+        let same = |row: &u32| at(row).digest == slot.digest && at(row).sale == slot.sale;
+        let rehash = |row: &u32| {
+            let (a, b) = halves(&at(row).digest);
+            fold(a ^ seeds.0, b ^ seeds.1 ^ u64::from(at(row).sale) << 48)
+        };
+        match self.rows[shard(hash)].entry(hash, same, rehash) {
+            Entry::Occupied(_) => return false,
+            Entry::Vacant(place) => drop(place.insert(row)),
         }
-        self.push(slot);
-        true
-    }
-
-    /// Appends the next row of an order that has none.
-    pub(super) fn push(&mut self, slot: Slot) {
         match self.chunks.last_mut() {
             Some(last) if last.len() < CHUNK => last.push(slot),
             _ => {
@@ -146,14 +150,7 @@ impl Index {
                 self.chunks.push(chunk);
             }
         }
-        let (row, hash) = (self.rows(), self.hash(slot.sale, &slot.digest));
-        let (chunks, seeds) = (&self.chunks, self.seeds);
-        self.rows[shard(hash)].insert_unique(hash, row, |&row| {
-            let at = row as usize - 1;
-            let slot = &chunks[at / CHUNK][at % CHUNK];
-            let (a, b) = halves(&slot.digest);
-            fold(a ^ seeds.0, b ^ seeds.1 ^ u64::from(slot.sale) << 48)
-        });
+        true
     }
 
     pub(super) fn set_life(&mut self, row: u32, life: Life) {

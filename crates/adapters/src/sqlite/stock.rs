@@ -91,18 +91,11 @@ fn insert(tx: &Tx<'_>, s: &SaleState) -> Result<(), Failure> {
 /// [`sale::ports::Ledger::change_sale`].
 pub(super) fn change(tx: &mut Tx<'_>, sale: SaleId, change: &SaleChange) -> Result<Option<Sale>, Failure> {
     let Some(at) = tx.sale_at(sale) else { return Ok(None) };
-    let to = match (change, tx.state.sales[at].status) {
-        (SaleChange::Pause, SaleStatus::Open) => Some(SaleStatus::Paused),
-        (SaleChange::End, SaleStatus::Open | SaleStatus::Paused) => Some(SaleStatus::Ended),
-        (SaleChange::Archive, SaleStatus::Ended) => Some(SaleStatus::Archived),
-        (SaleChange::Stop(why), _) => {
-            tx.stop(at, why.clone())?;
-            None
-        }
-        (SaleChange::Pause | SaleChange::End | SaleChange::Archive, _) => None,
-    };
-    if let Some(to) = to {
-        tx.change_sale(at, |s| s.status = to)?;
+    let status = tx.state.sales[at].status;
+    match change.to() {
+        Ok(to) if to != status && status.may_become(to) => tx.change_sale(at, |s| s.status = to)?,
+        Ok(_) => {}
+        Err(why) => tx.stop(at, why.to_owned())?,
     }
     Ok(Some(tx.state.sales[at].sale()))
 }
@@ -115,12 +108,20 @@ pub(super) fn bump(tx: &mut Tx<'_>, ask: BumpAsk) -> Result<Bumped, Failure> {
     if state.epoch != ask.seen {
         return Ok(Bumped::Moved(state.epoch));
     }
+    let to = ask.to.unwrap_or(state.status);
+    if !(state.status.may_become(to) && to.has_gate()) {
+        return Ok(Bumped::NotNow(state.status));
+    }
     if state.lease_until > tx.now_ms {
         return Ok(Bumped::Leased(Time(state.lease_until)));
     }
     let (key, now) = (state.key, Time(tx.now_ms));
-    if state.status != ask.to {
-        tx.change_sale(at, |s| s.status = ask.to)?;
+    let looked = ask.to == Some(SaleStatus::Open) && state.stopped.is_some();
+    if state.status != to || looked {
+        tx.change_sale(at, |s| {
+            s.status = to;
+            s.stopped = s.stopped.take().filter(|_| !looked);
+        })?;
     }
     tx.change_stock(at, |s| {
         s.epoch = ask.seen.next();

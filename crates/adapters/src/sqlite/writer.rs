@@ -116,8 +116,7 @@ impl State {
                 index.add_sale(state.terms.id);
             }
             for &slot in &draft.slots {
-                // A transaction looks for an order's row before it makes one.
-                index.push(slot);
+                assert!(index.append(slot), "a transaction looks for an order's row before it makes one");
             }
             for &(row, life) in &draft.lives {
                 index.set_life(row, life);
