@@ -5,7 +5,7 @@ mod server;
 use serde_json::{Value, json};
 use server::Server;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -84,7 +84,7 @@ fn c41_what_is_not_one_json_object_is_refused_at_once() {
         deep_object.as_bytes(),
     ];
     for body in bodies {
-        let since = Instant::now();
+        let since = server::now();
         let answer = server.raw(&with_length(&server, body), |_| false);
         let shown = String::from_utf8_lossy(&body[..body.len().min(40)]);
         assert_eq!(status(&answer), "400", "{shown:?}: {answer}");

@@ -128,7 +128,7 @@ fn sync(directory: &Path) -> Finding {
     const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
     match (synced, kind) {
         (Err(e), _) => ill("sync", 1, format!("writing through to the disk fails ({e}). Use another disk for data.dir.")),
-        (Ok(()), Ok(kind)) if IN_MEMORY.contains(&(kind as i64)) => {
+        (Ok(()), Ok(kind)) if IN_MEMORY.contains(&kind) => {
             ill("sync", 1, "the directory lies in memory (tmpfs): orders would not survive a loss of power. Put data.dir on a disk.")
         }
         (Ok(()), _) => well("sync", "writes reach the disk when asked to"),
