@@ -230,7 +230,7 @@ async fn the_recording_victim_of_kill_9() {
     let ledger = SqliteLedger::open(&directory.ledger_path()).unwrap();
     let sale = sale::contract::sale("killed");
     if let Ok(made) = ledger.create_sale(&sale::contract::terms(sale), 1_000_000, "suite").await.unwrap() {
-        let ask = BumpAsk { sale, seen: made.epoch, run: RunId(1), to: SaleStatus::Open, lease_ms: 60_000 };
+        let ask = BumpAsk { sale, seen: made.epoch, run: RunId(1), to: Some(SaleStatus::Open), lease_ms: 60_000 };
         ledger.bump(ask).await.unwrap();
         println!("@ opened 1");
     }

@@ -36,7 +36,7 @@ fn fresh() -> (TempDir, PathBuf, SqliteLedger) {
 async fn open_sale(ledger: &dyn Ledger, name: &str, units: i64) -> SaleId {
     let id = contract::sale(name);
     ledger.create_sale(&terms(id), units, "test").await.unwrap().unwrap();
-    let ask = BumpAsk { sale: id, seen: Epoch(0), run: RunId(7), to: SaleStatus::Open, lease_ms: 0 };
+    let ask = BumpAsk { sale: id, seen: Epoch(0), run: RunId(7), to: Some(SaleStatus::Open), lease_ms: 0 };
     assert!(matches!(ledger.bump(ask).await.unwrap(), Bumped::Won(_)));
     id
 }
@@ -326,7 +326,7 @@ async fn c34_a_flipped_byte_is_refused_or_changes_nothing() {
     let mut random = Seeded::new(34);
     let (mut refused, mut harmless) = (0, 0);
     let copy = directory.path().join("copy.db");
-    for round in 0..600 {
+    for round in 0..400 {
         // Every other one in a page that is written to; most bytes of a young file are zeros that nobody reads.
         let at = match round % 2 {
             0 => random.below(good.len() as u64) as usize,
@@ -357,7 +357,7 @@ async fn c34_a_flipped_byte_is_refused_or_changes_nothing() {
         }
     }
     println!("{refused} refused, {harmless} harmless, of a file of {} bytes", good.len());
-    assert!(refused > 200 && harmless > 20, "{refused} refused, {harmless} harmless");
+    assert!(refused > 130 && harmless > 20, "{refused} refused, {harmless} harmless");
 }
 
 #[tokio::test]
@@ -399,6 +399,8 @@ async fn c34_damage_of_each_table_is_named() {
         ("orders", "update orders set successor = 1 where \"row\" = 2"),
         ("orders", "update orders set successor = null where successor is not null"),
         ("orders", "update orders set sale = 77 where \"row\" = 2"),
+        ("orders", "update orders set \"row\" = 4000000000 where \"row\" = 2"),
+        ("orders", "update orders set digest = (select digest from orders where \"row\" = 3) where \"row\" = 2"),
         ("order_history", "delete from order_history where seq = 4"),
         ("order_history", "update order_history set sale = 3 - sale where seq = 4"),
         ("order_history", "update order_history set entries = zeroblob(length(entries)) where seq = 4"),

@@ -410,8 +410,9 @@ pub struct BumpAsk {
     pub seen: Epoch,
     /// The gate's present life.
     pub run: RunId,
-    /// The sale's status from then on.
-    pub to: SaleStatus,
+    /// The status that the operator's verb gives the sale, if one does; a rebuild keeps what is there. Opening ends a
+    /// stop: the operator has looked.
+    pub to: Option<SaleStatus>,
     /// Milliseconds for which no other node may bump, by the ledger's clock, unless [`Ledger::whole`] ends it.
     pub lease_ms: i64,
 }
@@ -425,6 +426,8 @@ pub enum Bumped {
     Moved(Epoch),
     /// Another node is rebuilding until then.
     Leased(Time),
+    /// The sale's status does not allow it: it is this.
+    NotNow(SaleStatus),
     /// There is no such sale.
     NoSale,
 }
@@ -547,6 +550,18 @@ pub enum SaleChange {
     Archive,
     /// A law was found broken, this one: admit and record nothing.
     Stop(String),
+}
+
+impl SaleChange {
+    /// The status that it gives a sale; `Err`: it stops the sale, for this reason.
+    pub fn to(&self) -> Result<SaleStatus, &str> {
+        match self {
+            Self::Pause => Ok(SaleStatus::Paused),
+            Self::End => Ok(SaleStatus::Ended),
+            Self::Archive => Ok(SaleStatus::Archived),
+            Self::Stop(why) => Err(why),
+        }
+    }
 }
 
 /// A page of orders, newest first.

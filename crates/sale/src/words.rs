@@ -517,6 +517,17 @@ impl SaleStatus {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 
+    /// Whether a sale of this status may be given that one; the same again counts, where somebody may ask for it twice.
+    pub fn may_become(self, to: Self) -> bool {
+        match to {
+            Self::Draft => false,
+            Self::Open => matches!(self, Self::Draft | Self::Open | Self::Paused),
+            Self::Paused => matches!(self, Self::Open | Self::Paused),
+            Self::Ended => matches!(self, Self::Open | Self::Paused | Self::Ended),
+            Self::Archived => matches!(self, Self::Ended | Self::Archived),
+        }
+    }
+
     /// Whether the gate holds this sale's stock: from its opening until its archive.
     pub fn has_gate(self) -> bool {
         match self {

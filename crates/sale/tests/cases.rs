@@ -4,7 +4,7 @@ mod world;
 
 use sale::books::Law;
 use sale::order::{Source, Status};
-use sale::ports::{Clock as _, Gate as _, Half, Ledger as _, Queue as _, Verdict, Withdrawal};
+use sale::ports::{Clock as _, Half, Ledger as _, Queue as _, Verdict, Withdrawal};
 use sale::purchase::{Answer, Cancelled, Engine, Operated, Shown, Stocked};
 use sale::words::*;
 use std::rc::Rc;
@@ -592,5 +592,25 @@ fn c56_what_left_nothing_is_processing_while_young_and_lost_when_old() {
         let Some(Shown::Row(order)) = show(Some(&ticket)).await else { panic!() };
         assert_eq!((order.status, order.reason), (Status::Rejected, Some(sale::order::Reason::Lost)));
         assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Rejected, "one answer per purchase");
+    });
+}
+
+#[test]
+fn a_pause_is_not_undone_by_a_rebuild_and_a_stopped_sale_opens_when_an_operator_says_so() {
+    let (world, sale) = open_sale(2, 5, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        // Node 2 has not heard of the pause when it finds the gate wiped.
+        assert!(matches!(operate(&w, 1, move |engine| async move { engine.pause(sale).await }).await, Ok(Operated::Done(_))));
+        w.gate.wipe();
+        let rebuilt = operate(&w, 2, move |engine| async move { engine.rebuild(sale).await }).await;
+        assert!(matches!(rebuilt, Ok(Operated::Done(ref now)) if now.status == SaleStatus::Paused), "{rebuilt:?}");
+        assert_eq!(w.buy(1, sale, "ann", "k", 1, 0).await, Some(Answer::Busy(Busy::Paused)));
+        let stop = sale::ports::SaleChange::Stop("a row is missing".into());
+        w.ledger.change_sale(sale, &stop).await.unwrap();
+        while !matches!(operate(&w, 1, move |engine| async move { engine.open(sale).await }).await, Ok(Operated::Done(_))) {
+            w.clock.sleep_us(100_000).await;
+        }
+        assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Confirmed);
     });
 }

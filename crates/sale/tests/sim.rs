@@ -3,7 +3,7 @@
 
 mod world;
 
-use sale::ports::{Clock as _, Gate as _, Paying, Withdrawal};
+use sale::ports::{Clock as _, Paying, Withdrawal};
 use sale::purchase::{Answer, Shown};
 use sale::words::*;
 use std::cell::Cell;

@@ -6,7 +6,7 @@
 //! that remembers the ledger's sequence sees that), and a change that was made together with its checksums.
 
 use super::history::Stored;
-use super::index::{Index, Life, LiveUnits, Slot, Waiting};
+use super::index::{Index, Life, LiveParts, LiveUnits, Slot, Waiting};
 use super::rows::{MOVEMENT_SELECT, MovementRow, ORDER_COLUMNS, OrderRow, PAYMENT_SELECT, PaymentRow, SALE_SELECT, SaleState, Sum};
 use rusqlite::Connection;
 use sale::order::{PaymentState, Status};
@@ -64,8 +64,8 @@ struct Proof {
 
 const NO_PROOF: Proof = Proof { crc: 0, status: Status::Processing, present: false, first_seq: 0, last_seq: 0, seen: 0, successor: 0 };
 
-/// Reads everything.
-pub(super) fn load(sql: &Connection) -> Result<Loaded, Damage> {
+/// Reads everything. `half` reads the same file: the rows of orders are read from two ends at once.
+pub(super) fn load(sql: &Connection, half: Connection) -> Result<Loaded, Damage> {
     let mut loaded = Loaded {
         index: Index::new(),
         live: LiveUnits::new(),
@@ -80,22 +80,9 @@ pub(super) fn load(sql: &Connection) -> Result<Loaded, Damage> {
     read_sales(sql, &mut loaded)?;
     read_movements(sql, &mut loaded)?;
     // The index takes rows in their order, those that only the history knows included, so it comes last.
-    let mut live_units = vec![0; loaded.sales.len()];
-    let (mut proofs, mut slots) = read_orders(sql, &mut loaded, &mut live_units)?;
+    let (mut proofs, mut slots, live_units) = read_orders(sql, half, &mut loaded)?;
     read_history(sql, &mut loaded, &mut proofs, &mut slots)?;
-    loaded.index.reserve(slots.len());
-    for (at, slot) in slots.into_iter().enumerate() {
-        let Some(slot) = slot else { return damage("orders", format!("row {} is missing and the history does not know it", at + 1)) };
-        if slot.life == Life::Deleted {
-            let id =
-                sale::words::OrderId { sale: loaded.sales[usize::from(slot.sale) - 1].terms.id, digest: sale::words::Digest(slot.digest) };
-            let why = format!("order {id} has a history but no row: it was deleted by hand");
-            loaded.stops.push((usize::from(slot.sale) - 1, why));
-        }
-        if !loaded.index.append(slot) {
-            return damage("orders", format!("row {} has the id of another row", at + 1));
-        }
-    }
+    fill_index(&mut loaded, slots)?;
     let bought = read_payments(sql, &mut loaded, proofs.len())?;
     for (at, proof) in proofs.iter().enumerate().filter(|(_, proof)| proof.present) {
         // Several late payments of one order may have bought; its row names the last.
@@ -186,41 +173,96 @@ fn read_movements(sql: &Connection, loaded: &mut Loaded) -> Result<(), Damage> {
 
 type Slots = Vec<Option<Slot>>;
 
-fn read_orders(sql: &Connection, loaded: &mut Loaded, live_units: &mut [i64]) -> Result<(Vec<Proof>, Slots), Damage> {
+/// What was read of a run of order rows.
+struct Part {
+    proofs: Vec<Proof>,
+    slots: Slots,
+    /// By the sale's place.
+    live_units: Vec<i64>,
+    live: LiveParts,
+    /// Time to pay and row.
+    waiting: Vec<(u32, u32)>,
+}
+
+fn read_orders(sql: &Connection, half: Connection, loaded: &mut Loaded) -> Result<(Vec<Proof>, Slots, Vec<i64>), Damage> {
+    let last = of("orders", sql.query_row("select coalesce(max(\"row\"), 0) from orders", [], |r| r.get::<_, i64>(0)))?;
+    let (middle, sales, names) = (last / 2, loaded.sales.len(), &loaded.live);
+    let (first, second) = std::thread::scope(|scope| {
+        let second = scope.spawn(move || read_part(&{ half }, middle + 1, i64::MAX, sales, names));
+        let first = read_part(sql, i64::MIN, middle, sales, names);
+        (first, second.join().expect("reading rows does not panic"))
+    });
+    let (mut first, mut second) = (first?, second?);
+    if usize::try_from(middle).is_ok_and(|middle| middle > first.slots.len() + GAP_MAX) {
+        return damage("orders", format!("row {last} stands where it cannot"));
+    }
+    // Rows that are missing before the middle are looked for in the history.
+    first.proofs.resize(middle.max(0) as usize, NO_PROOF);
+    first.slots.resize(middle.max(0) as usize, None);
+    first.proofs.append(&mut second.proofs);
+    first.slots.append(&mut second.slots);
+    for (sum, units) in first.live_units.iter_mut().zip(second.live_units) {
+        *sum += units;
+    }
+    loaded.live.fill([first.live, second.live]);
+    for (pay_within_s, row) in first.waiting.into_iter().chain(second.waiting) {
+        loaded.waiting.push(pay_within_s, row);
+    }
+    Ok((first.proofs, first.slots, first.live_units))
+}
+
+fn read_part(sql: &Connection, from: i64, to: i64, sales: usize, names: &LiveUnits) -> Result<Part, Damage> {
     let table = "orders";
-    let (mut proofs, mut slots) = (Vec::new(), Vec::new());
-    let mut statement = of(table, sql.prepare(&format!("select {ORDER_COLUMNS} from orders order by \"row\"")))?;
-    let mut rows = of(table, statement.query([]))?;
+    let before = from.max(1) as usize - 1;
+    let mut part =
+        Part { proofs: Vec::new(), slots: Vec::new(), live_units: vec![0; sales], live: LiveParts::default(), waiting: Vec::new() };
+    let select = format!("select {ORDER_COLUMNS} from orders where \"row\" between ?1 and ?2 order by \"row\"");
+    let mut statement = of(table, sql.prepare(&select))?;
+    let mut rows = of(table, statement.query([from, to]))?;
     let mut buffer = Vec::with_capacity(256);
     while let Some(r) = of(table, rows.next())? {
         let row = of(table, OrderRow::read(r))?;
-        let at = row.row as usize - usize::from(row.row > 0);
-        let Some(units) = usize::from(row.sale).checked_sub(1).and_then(|at| live_units.get_mut(at)) else {
+        let Some(units) = usize::from(row.sale).checked_sub(1).and_then(|at| part.live_units.get_mut(at)) else {
             return damage(table, format!("row {} is of an unknown sale", row.row));
         };
         // A flipped row number must not make this grow without end; the history tells which rows may be missing.
-        if row.row == 0 || at < slots.len() || at > slots.len() + 1_000_000 {
-            return damage(table, format!("row {} stands where it cannot", row.row));
-        }
-        slots.resize(at, None);
-        proofs.resize(at, NO_PROOF);
+        let at = (row.row as usize).checked_sub(before + 1).filter(|at| (part.slots.len()..=part.slots.len() + GAP_MAX).contains(at));
+        let Some(at) = at else { return damage(table, format!("row {} stands where it cannot", row.row)) };
+        part.slots.resize(at, None);
+        part.proofs.resize(at, NO_PROOF);
         let life = if row.status == Status::Confirmed { Life::Waiting } else { Life::Settled };
-        slots.push(Some(Slot { digest: row.digest, sale: row.sale, life }));
+        part.slots.push(Some(Slot { digest: row.digest, sale: row.sale, life }));
         let seq = |seq: u64| u32::try_from(seq).map_err(|_| Damage { table, what: format!("row {}: seq {seq} is too great", row.row) });
         // No row has the number zero; a successor that says so is nobody's.
         let successor = row.successor.map_or(0, |row| if row == 0 { u32::MAX } else { row });
         let (crc, first_seq, last_seq) = (row.crc(&mut buffer), seq(row.first_seq)?, seq(row.last_seq)?);
-        proofs.push(Proof { crc, status: row.status, present: true, first_seq, last_seq, seen: 0, successor });
+        part.proofs.push(Proof { crc, status: row.status, present: true, first_seq, last_seq, seen: 0, successor });
         if row.status.is_live() {
             *units += i64::from(row.quantity);
-            let name = loaded.live.name(row.sale, row.buyer);
-            loaded.live.add(name, i64::from(row.quantity));
+            part.live.push(names.name(row.sale, row.buyer), row.quantity);
         }
         if life == Life::Waiting {
-            loaded.waiting.push(row.pay_within_s, row.row);
+            part.waiting.push((row.pay_within_s, row.row));
         }
     }
-    Ok((proofs, slots))
+    Ok(part)
+}
+
+/// Most rows that may be missing in one place before it is called damage.
+const GAP_MAX: usize = 1_000_000;
+
+fn fill_index(loaded: &mut Loaded, slots: Slots) -> Result<(), Damage> {
+    let mut all = Vec::with_capacity(slots.len());
+    for (at, slot) in slots.into_iter().enumerate() {
+        let Some(slot) = slot else { return damage("orders", format!("row {} is missing and the history does not know it", at + 1)) };
+        if slot.life == Life::Deleted {
+            let sale = usize::from(slot.sale) - 1;
+            let id = sale::words::OrderId { sale: loaded.sales[sale].terms.id, digest: sale::words::Digest(slot.digest) };
+            loaded.stops.push((sale, format!("order {id} has a history but no row: it was deleted by hand")));
+        }
+        all.push(slot);
+    }
+    loaded.index.fill(&all).map_err(|row| Damage { table: "orders", what: format!("row {row} has the id of another row") })
 }
 
 fn read_history(sql: &Connection, loaded: &mut Loaded, proofs: &mut Vec<Proof>, slots: &mut Slots) -> Result<(), Damage> {

@@ -104,13 +104,6 @@ impl Index {
         fold(a ^ self.seeds.0, b ^ self.seeds.1 ^ u64::from(sale) << 48)
     }
 
-    /// Makes room for so many rows at once.
-    pub(super) fn reserve(&mut self, rows: usize) {
-        for table in &mut self.rows {
-            table.reserve(rows / SHARDS, |_| unreachable!("an empty table moves nothing"));
-        }
-    }
-
     /// Row numbers run from one to this one.
     pub(super) fn rows(&self) -> u32 {
         self.chunks.last().map_or(0, |last| ((self.chunks.len() - 1) * CHUNK + last.len()) as u32)
@@ -151,6 +144,36 @@ impl Index {
             }
         }
         true
+    }
+
+    /// Takes all rows of a file into an empty index, table by table, so that each table stays in the processor's cache
+    /// while it is filled. `Err`: this row has the id of another.
+    pub(super) fn fill(&mut self, slots: &[Slot]) -> Result<(), u32> {
+        let mut parts: [Vec<(u64, u32)>; SHARDS] = std::array::from_fn(|_| Vec::with_capacity(slots.len() / SHARDS * 9 / 8));
+        for (slot, row) in slots.iter().zip(1..) {
+            let hash = self.hash(slot.sale, &slot.digest);
+            parts[shard(hash)].push((hash, row));
+        }
+        for (table, part) in self.rows.iter_mut().zip(parts) {
+            table.reserve(part.len(), |_| unreachable!("an empty table moves nothing"));
+            for (hash, row) in part {
+                let slot = &slots[row as usize - 1];
+                let same = |other: &u32| {
+                    let other = &slots[*other as usize - 1];
+                    other.digest == slot.digest && other.sale == slot.sale
+                };
+                match table.entry(hash, same, |_| unreachable!("there is room for all of the part")) {
+                    Entry::Occupied(_) => return Err(row),
+                    Entry::Vacant(place) => drop(place.insert(row)),
+                }
+            }
+        }
+        for chunk in slots.chunks(CHUNK) {
+            let mut whole = Vec::with_capacity(CHUNK);
+            whole.extend_from_slice(chunk);
+            self.chunks.push(whole);
+        }
+        Ok(())
     }
 
     pub(super) fn set_life(&mut self, row: u32, life: Life) {
@@ -259,9 +282,36 @@ impl LiveUnits {
         }
     }
 
+    /// Adds many, table by table, so that each stays in the processor's cache while it is filled.
+    pub(super) fn fill<const N: usize>(&mut self, parts: [LiveParts; N]) {
+        let mut parts = parts;
+        for at in 0..SHARDS {
+            for part in &mut parts {
+                for (name, units) in std::mem::take(&mut part.0[at]) {
+                    self.add(name, i64::from(units));
+                }
+            }
+        }
+    }
+
     /// Bytes taken.
     pub(super) fn bytes(&self) -> usize {
         self.units.iter().map(HashTable::allocation_size).sum()
+    }
+}
+
+/// Buyers' units, sorted by the table that they belong to.
+pub(super) struct LiveParts([Vec<(BuyerName, u32)>; SHARDS]);
+
+impl Default for LiveParts {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Vec::new()))
+    }
+}
+
+impl LiveParts {
+    pub(super) fn push(&mut self, name: BuyerName, units: u32) {
+        self.0[shard(name.hash())].push((name, units));
     }
 }
 

@@ -151,12 +151,13 @@ impl SqliteLedger {
     pub fn open_at(path: &Path, wall: Time) -> Result<Self, OpenError> {
         schema::ensure(path)?;
         let sql = schema::open_writer(path).map_err(|e| OpenError::damaged(path, &e))?;
-        let reader = schema::open_reader(path).map_err(|e| OpenError::damaged(path, &e))?;
+        let reader = || schema::open_reader(path).map_err(|e| OpenError::damaged(path, &e));
+        let (whole, half) = (reader()?, reader()?);
         schema::check(&sql, path)?;
         // SQLite's own check reads the file a second time, so it runs beside ours.
         let (structure, loaded) = thread::scope(|scope| {
-            let structure = scope.spawn(|| schema::check_structure(&{ reader }, path));
-            let loaded = check::load(&sql);
+            let structure = scope.spawn(|| schema::check_structure(&{ whole }, path));
+            let loaded = check::load(&sql, half);
             (structure.join().expect("the check of the structure does not panic"), loaded)
         });
         structure?;

@@ -31,6 +31,8 @@ struct SaleGate {
 #[derive(Clone, Default)]
 struct Layer {
     epoch: Epoch,
+    /// The life of the store in which it was published.
+    run: RunId,
     version: u64,
     left: i64,
     holds: Holds,
@@ -86,7 +88,7 @@ impl MemoryGate {
             return Ok(Err(Stale));
         }
         match state.sales.get_mut(&fence.sale).and_then(|sale| sale.current.as_mut()) {
-            Some(layer) if layer.epoch == fence.epoch => Ok(Ok(act(layer))),
+            Some(layer) if layer.epoch == fence.epoch && layer.run == fence.run => Ok(Ok(act(layer))),
             Some(_) | None => Ok(Err(Stale)),
         }
     }
@@ -264,6 +266,7 @@ impl Gate for MemoryGate {
         let mut state = self.lock();
         let loaded = |layer: &&mut Layer| layer.holds.len() == opening.holds;
         let published = state.loading(fence).and_then(|layer| Some(layer).filter(loaded).ok_or(Stale)).map(|layer| {
+            layer.run = fence.run;
             layer.left = opening.left;
             layer.raises = opening.raises;
             layer.withdrawn = opening.withdrawals.into_iter().collect();

@@ -53,7 +53,12 @@ mod tests {
     use super::*;
 
     fn digest(n: u64) -> Digest {
-        let mix = |x: u64| x.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (x << 7);
+        let mix = |x: u64| {
+            let z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^ (z >> 31)
+        };
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&mix(n).to_le_bytes());
         bytes[8..].copy_from_slice(&mix(mix(n ^ 0xABCD)).to_le_bytes());

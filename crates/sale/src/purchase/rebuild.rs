@@ -23,6 +23,8 @@ enum Wholeness {
     Whole,
     /// Another node has the lease, or the gate changed meanwhile: try again later.
     NotYet,
+    /// The sale's status does not allow it.
+    NotNow,
     NoSale,
 }
 
@@ -34,7 +36,7 @@ impl Engine {
         for desk in self.all_desks() {
             let sale = desk.sale();
             if sale.status.has_gate() && !self.check_whole(&desk).await? {
-                self.make_whole(&desk, sale.status).await?;
+                self.make_whole(&desk, None).await?;
             }
         }
         Ok(())
@@ -48,7 +50,7 @@ impl Engine {
         for desk in self.all_desks() {
             let sale = desk.sale();
             if sale.status.has_gate() && sale.stopped.is_none() && !self.check_whole(&desk).await? {
-                self.make_whole(&desk, sale.status).await?;
+                self.make_whole(&desk, None).await?;
             }
             self.load_known(&desk).await?;
         }
@@ -67,9 +69,8 @@ impl Engine {
         let Some(desk) = self.fresh_desk(sale).await? else { return Ok(Operated::NoSale) };
         let now = desk.sale();
         match now.status {
-            SaleStatus::Draft | SaleStatus::Paused => self.operate(&desk, SaleStatus::Open).await,
-            SaleStatus::Open if self.check_whole(&desk).await? => Ok(Operated::Done(Box::new(now.as_ref().clone()))),
-            SaleStatus::Open => self.operate(&desk, SaleStatus::Open).await,
+            SaleStatus::Open if now.stopped.is_none() && self.check_whole(&desk).await? => Ok(Operated::Done(Box::new(now.as_ref().clone()))),
+            SaleStatus::Draft | SaleStatus::Open | SaleStatus::Paused => self.operate(&desk, Some(SaleStatus::Open)).await,
             SaleStatus::Ended | SaleStatus::Archived => Ok(Operated::NotNow(Box::new(now.as_ref().clone()))),
         }
     }
@@ -83,7 +84,7 @@ impl Engine {
     pub async fn close_sale(&self, sale: SaleId) -> Result<Operated, Fault> {
         match self.change(sale, SaleChange::End, |status| matches!(status, SaleStatus::Ended)).await? {
             Operated::Done(_) => match self.desk(sale) {
-                Some(desk) => self.operate(&desk, SaleStatus::Ended).await,
+                Some(desk) => self.operate(&desk, Some(SaleStatus::Ended)).await,
                 None => Ok(Operated::NoSale),
             },
             other => Ok(other),
@@ -114,13 +115,14 @@ impl Engine {
     pub async fn rebuild(&self, sale: SaleId) -> Result<Operated, Fault> {
         let Some(desk) = self.fresh_desk(sale).await? else { return Ok(Operated::NoSale) };
         let now = desk.sale();
-        if now.status.has_gate() { self.operate(&desk, now.status).await } else { Ok(Operated::NotNow(Box::new(now.as_ref().clone()))) }
+        if now.status.has_gate() { self.operate(&desk, None).await } else { Ok(Operated::NotNow(Box::new(now.as_ref().clone()))) }
     }
 
-    async fn operate(&self, desk: &Arc<Desk>, to: SaleStatus) -> Result<Operated, Fault> {
+    async fn operate(&self, desk: &Arc<Desk>, to: Option<SaleStatus>) -> Result<Operated, Fault> {
         Ok(match self.make_whole(desk, to).await? {
-            Wholeness::Whole if desk.sale().status == to => Operated::Done(Box::new(desk.sale().as_ref().clone())),
-            Wholeness::Whole | Wholeness::NotYet => Operated::Recovering,
+            Wholeness::Whole => Operated::Done(Box::new(desk.sale().as_ref().clone())),
+            Wholeness::NotYet => Operated::Recovering,
+            Wholeness::NotNow => Operated::NotNow(Box::new(desk.sale().as_ref().clone())),
             Wholeness::NoSale => Operated::NoSale,
         })
     }
@@ -148,7 +150,7 @@ impl Engine {
     }
 
     /// The rebuild. Fails closed from its first line; one node of many does it, fenced in the ledger.
-    async fn make_whole(&self, desk: &Arc<Desk>, to: SaleStatus) -> Result<Wholeness, Fault> {
+    async fn make_whole(&self, desk: &Arc<Desk>, to: Option<SaleStatus>) -> Result<Wholeness, Fault> {
         desk.is_stale_under(fence_of(&desk.sale()));
         self.wait_for_consumer().await;
         let run = self.stores.gate.run().await?;
@@ -159,6 +161,10 @@ impl Engine {
             Bumped::Moved(_) | Bumped::Leased(_) => {
                 self.refresh(desk).await?;
                 return Ok(Wholeness::NotYet);
+            }
+            Bumped::NotNow(_) => {
+                self.refresh(desk).await?;
+                return Ok(Wholeness::NotNow);
             }
             Bumped::NoSale => return Ok(Wholeness::NoSale),
         };

@@ -102,7 +102,7 @@ async fn open_sale_of(ledger: &dyn Ledger, name: &str, units: i64) -> SaleId {
 }
 
 fn bump_ask(sale: SaleId, seen: Epoch) -> BumpAsk {
-    BumpAsk { sale, seen, run: RunId(77), to: SaleStatus::Open, lease_ms: 60_000 }
+    BumpAsk { sale, seen, run: RunId(77), to: Some(SaleStatus::Open), lease_ms: 60_000 }
 }
 
 fn won(bumped: Bumped) -> Rebuild {

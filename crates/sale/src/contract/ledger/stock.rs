@@ -112,7 +112,7 @@ pub(super) async fn a_bump_after_the_lease_wins_and_a_whole_gate_ends_it(rig: &d
     let ledger = rig.ledger();
     let id = open_sale(&*ledger, "lease").await;
     // `open_sale` said whole, so its lease is over.
-    let brief = BumpAsk { run: RunId(u64::MAX), lease_ms: 200, to: SaleStatus::Paused, ..bump_ask(id, Epoch(1)) };
+    let brief = BumpAsk { run: RunId(u64::MAX), lease_ms: 200, to: Some(SaleStatus::Paused), ..bump_ask(id, Epoch(1)) };
     let rebuild = won(ledger.bump(brief).await.expect("answers"));
     assert_eq!((rebuild.sale.epoch, rebuild.sale.run, rebuild.sale.status), (Epoch(2), RunId(u64::MAX), SaleStatus::Paused));
     rig.passes(250).await;

@@ -10,7 +10,7 @@ use crate::ports::{
     BumpAsk, Bumped, Closed, Closing, Fault, Ledger, LedgerBooks, Moved, Movement, OrderPage, Paid, Paying, Recorded, Refunding,
     SaleChange, Sheaf, Withdrawal,
 };
-use crate::words::{Ask, BuyerId, Digest, Epoch, MovementKey, OrderId, PaymentId, Sale, SaleId, SaleStatus, Terms, Time};
+use crate::words::{Ask, BuyerId, Digest, Epoch, MovementKey, OrderId, PaymentId, Sale, SaleId, Terms, Time};
 use async_trait::async_trait;
 use orders::{overdue, pays};
 use std::collections::BTreeMap;
@@ -150,12 +150,10 @@ impl Ledger for MemoryLedger {
     async fn change_sale(&self, sale: SaleId, change: &SaleChange) -> Result<Option<Sale>, Fault> {
         let mut state = self.lock();
         let Some(book) = state.books.get_mut(&sale) else { return Ok(None) };
-        match (change, book.sale.status) {
-            (SaleChange::Pause, SaleStatus::Open) => book.sale.status = SaleStatus::Paused,
-            (SaleChange::End, SaleStatus::Open | SaleStatus::Paused) => book.sale.status = SaleStatus::Ended,
-            (SaleChange::Archive, SaleStatus::Ended) => book.sale.status = SaleStatus::Archived,
-            (SaleChange::Stop(why), _) => book.stop(why.clone()),
-            (SaleChange::Pause | SaleChange::End | SaleChange::Archive, _) => {}
+        match change.to() {
+            Ok(to) if book.sale.status.may_become(to) => book.sale.status = to,
+            Ok(_) => {}
+            Err(why) => book.stop(why.to_owned()),
         }
         Ok(Some(book.sale.clone()))
     }

@@ -65,12 +65,19 @@ impl State {
         if book.sale.epoch != ask.seen {
             return Bumped::Moved(book.sale.epoch);
         }
+        let to = ask.to.unwrap_or(book.sale.status);
+        if !(book.sale.status.may_become(to) && to.has_gate()) {
+            return Bumped::NotNow(book.sale.status);
+        }
         if let Some(until) = book.lease.filter(|&until| until > now) {
             return Bumped::Leased(until);
         }
         book.sale.epoch = ask.seen.next();
         book.sale.run = ask.run;
-        book.sale.status = ask.to;
+        book.sale.status = to;
+        if ask.to == Some(SaleStatus::Open) {
+            book.sale.stopped = None;
+        }
         book.lease = Some(now.after_ms(ask.lease_ms));
         Bumped::Won(Box::new(Rebuild {
             sale: book.sale.clone(),
