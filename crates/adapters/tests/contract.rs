@@ -3,6 +3,8 @@
 //! The kill test runs this very binary a second time as its victim: a process that works on a data directory and says on
 //! standard output what it was answered, until it is killed.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+
 use adapters::embedded::{Directory, EmbeddedQueue, QueueSettings, SystemClock};
 use adapters::sqlite::SqliteLedger;
 use async_trait::async_trait;

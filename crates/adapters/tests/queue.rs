@@ -2,6 +2,8 @@
 //!
 //! What every queue promises is tested by the contract.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+
 use adapters::embedded::{Directory, EmbeddedQueue, QueueSettings, SystemClock};
 use futures_util::future::join_all;
 use sale::ports::{Check, Clock as _, Effect, Half, Message, Queue as _, Verdict};

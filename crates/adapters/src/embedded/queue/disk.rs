@@ -93,7 +93,7 @@ impl Disk {
         }
         let sound: String =
             self.connection.query_row("pragma quick_check(1)", [], |row| row.get(0)).map_err(|e| unreadable(&self.path, &e))?;
-        if sound.is_empty() {
+        if sound != "ok" {
             return Err(damaged(&self.path, &format!("SQLite says: {sound}")));
         }
         Ok(())
