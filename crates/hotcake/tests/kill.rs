@@ -47,11 +47,14 @@ fn c02_c11_kill_nine_under_load_twenty_times_in_a_row_loses_nothing() {
         wait_for("the drawn moment", Duration::from_secs(2), || (now() >= moment).then_some(()));
         let address = server.address().to_owned();
         server.kill_nine();
+        let killed = now();
         if !rides_through {
             let ended = load.wait().expect("the generator is ours");
             assert_eq!(ended.code(), Some(4), "round {round}: the generator says that the server is unreachable");
         }
+        let over = killed.elapsed();
         server = Server::start(dir.path(), if rides_through { &address } else { "127.0.0.1:0" });
+        let started = killed.elapsed();
         if rides_through {
             let output = load.wait_with_output().expect("the generator is ours");
             let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the generator prints JSON");
@@ -62,11 +65,16 @@ fn c02_c11_kill_nine_under_load_twenty_times_in_a_row_loses_nothing() {
             assert!(settled, "round {round}: purchases without an end: {outcomes:?}");
         }
         told += &std::fs::read_to_string(&file).expect("the tales are there");
+        let answered = killed.elapsed();
         let sales = server.audit(&told);
         let figures = sales.as_array().expect("figures").iter().find(|figures| figures["sale"] == "kill").expect("the sale's figures");
         let orders: u64 = figures["orders"].as_object().expect("orders by status").values().filter_map(serde_json::Value::as_u64).sum();
         assert!(orders > confirmed, "round {round}: orders only grow, {confirmed} before and {orders} now");
         confirmed = orders;
+        println!(
+            "round {round}: after the kill: load over {over:.1?}, started {started:.1?}, tales whole {answered:.1?}, audited {:.1?}",
+            killed.elapsed()
+        );
     }
     println!("{ROUNDS} kills, {confirmed} orders, {} tales", told.lines().count());
 }

@@ -29,6 +29,10 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option
     }
 }
 
+/// After a crash a server is at rest once what was undecided has been checked back and old holds looked after: here sooner than
+/// by default, so that the tests need not wait for it.
+const SOONER: [(&str, &str); 2] = [("HOTCAKE_QUEUE__CHECK_BACK_MS", "500"), ("HOTCAKE_PROTOCOL__HOLD_AGE_MS", "500")];
+
 /// A running demo server. Dropping it kills it.
 pub struct Server {
     child: Child,
@@ -43,6 +47,7 @@ impl Server {
         let mut child = command
             .current_dir(dir)
             .env("HOTCAKE_LOG__FILTER", "error")
+            .envs(SOONER)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
