@@ -64,13 +64,12 @@ async fn connection(tasks: &Tasks, stream: TcpStream, router: Router, http: &htt
     }
     let service = service_fn(move |request: Request<Incoming>| {
         let mut router = router.clone();
-        let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
         async move {
             let response = match router.call(request.map(Body::new)).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             };
-            Ok::<_, Infallible>(dressed(response, chunked))
+            Ok::<_, Infallible>(dressed(response))
         }
     });
     let connection = http.serve_connection(TokioIo::new(stream), service);
@@ -87,16 +86,11 @@ async fn connection(tasks: &Tasks, stream: TcpStream, router: Router, http: &htt
 }
 
 /// Headers of every answer. A page with a policy of its own keeps it.
-fn dressed(mut response: Response, chunked: bool) -> Response {
+fn dressed(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
-    }
-    if chunked {
-        // The parser hides a Content-Length that stands beside it. RFC 9112 (6.1) wants such connections closed, and whether
-        // it was such a request nobody can tell here.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

@@ -125,8 +125,8 @@ fn c42_bodies_have_a_size_an_end_and_one_length() {
         assert_eq!(status(&answer), "400", "{lengths:?}: {answer}");
     }
     assert_eq!(server.audited("demo"), before);
-    // The parser takes Transfer-Encoding alone and hides the Content-Length, as RFC 9112 (6.1) allows if the connection
-    // ends with the answer: so nothing can be smuggled in behind it, whichever of the two a proxy believed.
+    // hyper takes Transfer-Encoding alone and hides the Content-Length, as RFC 9112 (6.1) allows if the connection ends
+    // with the answer, which it sees to: so nothing can be smuggled in behind it, whichever of the two a proxy believed.
     let smuggled = b"e\r\n{\"quantity\":1}\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
     for both in ["Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "Content-Length: 14\r\nTransfer-Encoding: chunked\r\n"] {
         let answer = server.raw(&request(&server, "demo", both, smuggled), |_| false);

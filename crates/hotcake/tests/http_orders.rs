@@ -74,6 +74,8 @@ fn c22_units_sell_again_after_cancels() {
     server.sale("small", 10, 1);
     let ids: Vec<_> = (0..10).map(|n| server.buy("small", &format!("b{n}"), "k", 1).is(201, "confirmed").text("id").to_owned()).collect();
     server.buy("small", "late", "k", 1).is(409, "sold_out");
+    let stock = || server.ask("GET", &format!("{}/v1/sales/small", server.url), &[], None).text("stock").to_owned();
+    server.until("the public sees it", || (stock() == "sold_out").then_some(()));
     assert_eq!(server.audited("small")["left"], 0);
     for (n, id) in ids.iter().enumerate() {
         server.buyer(&format!("b{n}"), "POST", &format!("/v1/orders/{id}/cancel"), &[], None).is(200, "cancelled");

@@ -40,16 +40,19 @@ fn asked(file: Option<&Path>, arguments: &Audit, told: Option<&[u8]>) -> Result<
     let named = arguments.server.url.is_some() || std::env::var_os("HOTCAKE_URL").is_some();
     if !named {
         let directory = configuration(file, arguments.server.data_dir.as_deref())?.config.data.dir;
-        let running = Running::read(&directory).map_err(Exit::failed)?;
-        // A server that was killed leaves its note behind; the lock of the directory then says that nobody is there.
-        if running.is_none() || adapters::embedded::Directory::open(&directory).is_ok() {
+        if Running::read(&directory).map_err(Exit::failed)?.is_none() {
             return Ok(None);
         }
     }
     let remote = Remote::find(file, &arguments.server)?;
     let answer = match told {
-        None => remote.get("/v1/admin/audit")?,
-        Some(told) => remote.send("/v1/admin/audit", "application/x-ndjson", told.to_vec())?,
+        None => remote.get("/v1/admin/audit"),
+        Some(told) => remote.send("/v1/admin/audit", "application/x-ndjson", told.to_vec()),
+    };
+    let answer = match answer {
+        // A server that was killed leaves its note behind; the directory's lock says for certain whether one is there.
+        Err(exit) if exit.code == 4 && !named => return Ok(None),
+        answer => answer?,
     };
     serde_json::from_value(answer).map(Some).map_err(|e| Exit::failed(format!("the server's report cannot be read: {e}")))
 }

@@ -247,6 +247,9 @@ pub fn read_until(stream: &mut TcpStream, enough: impl Fn(&str) -> bool) -> Stri
     let mut part = [0; 4_096];
     loop {
         match stream.read(&mut part) {
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+                panic!("within {LIMIT:?} the server neither says enough nor closes; it said {:?}", String::from_utf8_lossy(&got))
+            }
             Ok(0) | Err(_) => break,
             Ok(n) => got.extend_from_slice(&part[..n]),
         }
