@@ -1,7 +1,8 @@
 //! Reading: what can be answered from one snapshot of the file, on a thread and a connection of its own, so that no
 //! reader waits for the writer. It writes nothing.
 
-use super::rows::{self, MOVEMENT_SELECT, MovementRow, Names, ORDER_COLUMNS, OrderRow, PAYMENT_SELECT, PaymentRow, SALE_SELECT, SaleState};
+use super::rows::{self, Names, ORDER_COLUMNS, OrderRow, PAYMENT_SELECT, PaymentRow};
+use super::sale_rows::{MOVEMENT_SELECT, MovementRow, SALE_SELECT, SaleState};
 use super::{Failure, Shared, history};
 use rusqlite::{Connection, Params, Row, params};
 use sale::order::{Change, Order, Payment, PaymentState};

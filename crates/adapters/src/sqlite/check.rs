@@ -7,7 +7,8 @@
 
 use super::history::Stored;
 use super::index::{Index, Life, LiveParts, LiveUnits, Slot, Waiting};
-use super::rows::{MOVEMENT_SELECT, MovementRow, ORDER_COLUMNS, OrderRow, PAYMENT_SELECT, PaymentRow, SALE_SELECT, SaleState, Sum};
+use super::rows::{ORDER_COLUMNS, OrderRow, PAYMENT_SELECT, PaymentRow, Sum};
+use super::sale_rows::{MOVEMENT_SELECT, MovementRow, SALE_SELECT, SaleState};
 use rusqlite::Connection;
 use sale::order::{PaymentState, Status};
 use std::collections::BTreeMap;

@@ -15,8 +15,10 @@ mod orders;
 mod payments;
 mod record;
 mod rows;
+mod sale_rows;
 mod schema;
 mod stock;
+mod tx;
 mod writer;
 
 use async_trait::async_trait;
@@ -36,7 +38,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot};
-use writer::{Draft, Job, State, Tx, Writer};
+use tx::Tx;
+use writer::{Draft, Job, State, Writer};
 
 /// Most jobs, and most questions, that wait; whoever asks beyond that waits for a place.
 const WAITING_MAX: usize = 1_024;

@@ -4,7 +4,7 @@ use super::Failure;
 use super::history::Leaf;
 use super::record;
 use super::rows;
-use super::writer::{Place, Tx};
+use super::tx::{Place, Tx};
 use sale::order::{Event, Reason, Source, Status, Step, Stock};
 use sale::ports::{Closed, Closing};
 use sale::words::{Ask, OrderId};

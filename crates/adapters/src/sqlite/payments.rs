@@ -3,7 +3,7 @@
 use super::Failure;
 use super::record;
 use super::rows::{self, PaymentRow};
-use super::writer::{Place, Tx};
+use super::tx::{Place, Tx};
 use rusqlite::params;
 use sale::order::{Event, Order, Payment, PaymentState, Source, Status, Step};
 use sale::ports::{Paid, Paying, Refunding};

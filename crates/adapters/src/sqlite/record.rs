@@ -8,7 +8,7 @@ use super::history::{Entry, Leaf};
 use super::index::Life;
 use super::payments;
 use super::rows::{self, Kept, OrderRow};
-use super::writer::Tx;
+use super::tx::Tx;
 use rusqlite::CachedStatement;
 use sale::order::{self, Event, Footing, Order, PaymentState, Source, Status, Step, Stock};
 use sale::ports::{Recorded, Sheaf, Unrecordable};

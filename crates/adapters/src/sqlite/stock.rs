@@ -1,8 +1,9 @@
 //! Sales and their stock: making a sale, its status, the epoch, and numbered movements.
 
 use super::Failure;
-use super::rows::{self, MOVEMENT_SELECT, MovementRow, OrderRow, SaleState};
-use super::writer::Tx;
+use super::rows::{self, OrderRow};
+use super::sale_rows::{MOVEMENT_SELECT, MovementRow, SaleState};
+use super::tx::Tx;
 use rusqlite::params;
 use sale::memory::ledger::FIRST_UNITS_KEY;
 use sale::ports::{BumpAsk, Bumped, Fault, Moved, Movement, Rebuild, SaleChange, Withdrawal};
