@@ -54,7 +54,7 @@ pub struct Http {
     pub admin_listen: SocketAddr,
     /// How answers are wrapped.
     pub envelope: Envelope,
-    /// Threads; 0 = one per core.
+    /// Threads that serve; 0 = half of the cores.
     pub workers: usize,
     /// Most connections at once.
     pub connections_max: usize,

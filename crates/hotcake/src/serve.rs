@@ -21,8 +21,29 @@ use tower_service::Service as _;
 /// Milliseconds after an accept failed for want of descriptors.
 const AFTER_ACCEPT_MS: u64 = 50;
 
-/// Serves a router on a listener until the tasks close.
-pub fn serve(tasks: &Tasks, listener: TcpListener, router: Router, limits: &Http) {
+/// Serves routers, each on its listener, until the tasks close: on so many threads, each of which accepts by itself.
+pub fn serve(tasks: &Tasks, threads: usize, listeners: Vec<(std::net::TcpListener, Router)>, limits: &Http) -> std::io::Result<()> {
+    let places: Vec<_> = listeners.iter().map(|_| Arc::new(Semaphore::new(limits.connections_max))).collect();
+    let http = http(limits);
+    let mut ports = Vec::new();
+    for ((listener, router), places) in listeners.into_iter().zip(places) {
+        listener.set_nonblocking(true)?;
+        ports.push((Arc::new(listener), router, places));
+    }
+    tasks.serve_on_threads(threads, || {
+        let (tasks, ports, http) = (tasks.clone(), ports.clone(), http.clone());
+        async move {
+            for (listener, router, places) in ports {
+                match listener.try_clone().and_then(TcpListener::from_std) {
+                    Ok(listener) => tasks.serve(accept(tasks.clone(), listener, router, http.clone(), places)),
+                    Err(e) => tracing::error!(error = %e, "a thread cannot accept connections"),
+                }
+            }
+        }
+    })
+}
+
+fn http(limits: &Http) -> http1::Builder {
     let mut http = http1::Builder::new();
     // Runs from the connection's opening, or the last answer, to the end of the next head: slow heads and idle
     // connections end by the same clock.
@@ -31,8 +52,7 @@ pub fn serve(tasks: &Tasks, listener: TcpListener, router: Router, limits: &Http
         .max_buf_size(limits.head_max)
         .keep_alive(true)
         .half_close(false);
-    let places = Arc::new(Semaphore::new(limits.connections_max));
-    tasks.serve(accept(tasks.clone(), listener, router, http, places));
+    http
 }
 
 async fn accept(tasks: Tasks, listener: TcpListener, router: Router, http: http1::Builder, places: Arc<Semaphore>) {

@@ -37,9 +37,29 @@ impl Tasks {
         }
     }
 
-    /// Runs a task that serves; it looks at `closing` itself.
+    /// Runs a task that serves, on the thread that calls; it looks at `closing` itself.
     pub fn serve(&self, task: impl Future<Output = ()> + Send + 'static) {
         start(&self.serving, task);
+    }
+
+    /// Starts this many threads that serve, each with a runtime of its own: a connection stays on its thread, and nothing
+    /// is stolen. Each runs what `first` makes for it; the threads end when serving has ended.
+    pub fn serve_on_threads<F>(&self, threads: usize, first: impl Fn() -> F) -> std::io::Result<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        for number in 0..threads {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let (tasks, first) = (self.clone(), first());
+            std::thread::Builder::new().name(format!("http-{number}")).spawn(move || {
+                runtime.block_on(async {
+                    tasks.serve(first);
+                    tasks.closing().await;
+                    tasks.served().await;
+                });
+            })?;
+        }
+        Ok(())
     }
 
     /// Resolves when serving is to end.

@@ -11,12 +11,11 @@ use crate::tasks::Tasks;
 use crate::{serve, stores};
 use sale::purchase::Engine;
 use sale::words::{BuyerId, SaleId, Terms, Time};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use toml::Value;
 
@@ -30,11 +29,8 @@ pub fn run(file: Option<&Path>, arguments: cli::Up) -> Result<(), Exit> {
     } else {
         require_keys(&config)?;
     }
-    let workers = match config.http.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).thread_name("hotcake").enable_all().build();
+    // This thread's runtime carries the engine's passes; buyers are served by threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|e| Exit::failed(format!("the server's threads cannot be started: {e}. Allow this user more threads.")))?;
     runtime.block_on(serve_until_told(config, arguments))
@@ -90,9 +86,8 @@ fn log(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
-async fn bind(key: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Exit> {
+fn bind(key: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Exit> {
     let listener = TcpListener::bind(address)
-        .await
         .map_err(|e| Exit::failed(format!("{key}: {address} cannot be listened on ({e}). Name another address.")))?;
     let bound = listener.local_addr().map_err(|e| Exit::failed(format!("{key}: {e}")))?;
     Ok((listener, bound))
@@ -107,8 +102,8 @@ async fn serve_until_told(mut config: Config, arguments: cli::Up) -> Result<(), 
         keys.fill(&mut config.auth);
         tracing::warn!("demo: development keys are in use; whoever uses this machine can read them");
     }
-    let (public, public_at) = bind("http.listen", config.http.listen).await?;
-    let (admin, admin_at) = bind("http.admin_listen", config.http.admin_listen).await?;
+    let (public, public_at) = bind("http.listen", config.http.listen)?;
+    let (admin, admin_at) = bind("http.admin_listen", config.http.admin_listen)?;
 
     let node = random_u64();
     let tickets = ticket_keys(&config.auth, &directory).map_err(Exit::failed)?;
@@ -116,8 +111,13 @@ async fn serve_until_told(mut config: Config, arguments: cli::Up) -> Result<(), 
     let tasks = Tasks::new();
     let app = App::new(engine.clone(), opened.stores.clock.clone(), tasks.clone(), &config, arguments.demo, node);
     tasks.run_engine(&engine);
-    serve::serve(&tasks, public, http::public(app.clone()), &config.http);
-    serve::serve(&tasks, admin, http::admin(app.clone()), &config.http);
+    let threads = match config.http.workers {
+        // Half of the cores: the other half carries what they accept to the disk.
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
+        threads => threads,
+    };
+    serve::serve(&tasks, threads, vec![(public, http::public(app.clone())), (admin, http::admin(app.clone()))], &config.http)
+        .map_err(|e| Exit::failed(format!("the threads that serve cannot be started: {e}. Allow this user more threads.")))?;
 
     let started = async {
         engine.start().await.map_err(|fault| {

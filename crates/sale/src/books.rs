@@ -96,6 +96,8 @@ pub struct Tale {
 pub struct Breach {
     /// Which law.
     pub law: Law,
+    /// In which sale.
+    pub sale: SaleId,
     /// What was found.
     pub what: String,
 }
@@ -159,9 +161,10 @@ pub struct Books {
 
 /// Checks every law that the given books and tales allow to check.
 pub fn audit(books: &[Books], told: Option<&[Tale]>) -> Report {
-    let mut audit = Audit { breaches: Vec::new(), unchecked: BTreeMap::new(), broken: HashSet::new() };
+    let mut audit = Audit { sale: None, breaches: Vec::new(), unchecked: BTreeMap::new(), broken: HashSet::new() };
     for one in books {
         let sale = SaleBooks::new(one);
+        audit.sale = Some(sale.id);
         audit.ledger(&sale);
         audit.gate(&sale);
         audit.payments(&sale);
@@ -186,6 +189,8 @@ pub fn audit(books: &[Books], told: Option<&[Tale]>) -> Report {
 }
 
 struct Audit {
+    /// The sale that is looked at.
+    sale: Option<SaleId>,
     breaches: Vec<Breach>,
     unchecked: BTreeMap<Law, &'static str>,
     broken: HashSet<Law>,
@@ -214,7 +219,8 @@ impl Audit {
     fn breach(&mut self, law: Law, what: String) {
         self.broken.insert(law);
         if self.breaches.len() < BREACHES_MAX {
-            self.breaches.push(Breach { law, what });
+            let sale = self.sale.expect("what is broken is broken in a sale");
+            self.breaches.push(Breach { law, sale, what });
         }
     }
 
@@ -302,6 +308,7 @@ impl Audit {
                 gate.fact.left, ledger.sale.left
             )
         });
+        self.check(Law::L5, gate.fact.left >= 0, || format!("{id}: the gate's left is {}: what is held back was sold", gate.fact.left));
         if books.books.at_rest {
             self.rest(books, gate, &holds);
         } else {
@@ -317,6 +324,10 @@ impl Audit {
         self.check(Law::L6, gate.fact.left + sale.terms.holdback == sale.left, || {
             format!("{id}: gate {} + holdback {} is not the ledger's {}", gate.fact.left, sale.terms.holdback, sale.left)
         });
+        for &(digest, units) in &gate.holds {
+            let other = books.orders.get(&digest).filter(|order| order.ask.quantity.get() != units);
+            self.check(Law::L7, other.is_none(), || format!("{id}-{}: is held with {units} units and its order has others", digest.hex()));
+        }
         for &(digest, _) in gate.holds.iter().filter(|(digest, _)| !books.is_live(*digest)) {
             let order = OrderId { sale: id, digest };
             let status = books.orders.get(&digest).map_or("missing", |order| order.status.as_str());
@@ -338,6 +349,11 @@ impl Audit {
                 PaymentState::RefundDue | PaymentState::Refunded => {}
             }
         }
+        let mut once = HashSet::new();
+        for payment in books.ledger.payments.iter().filter(|payment| payment.state == PaymentState::Settled) {
+            let paid = payment.bought.unwrap_or(payment.order.digest);
+            self.check(Law::L11, once.insert(paid), || format!("{}-{}: is paid twice", books.id, paid.hex()));
+        }
         let paid_by: HashSet<Digest> = books.ledger.payments.iter().map(|payment| payment.bought.unwrap_or(payment.order.digest)).collect();
         for order in books.ledger.orders.iter().filter(|order| order.status == Status::Paid) {
             self.check(Law::L11, paid_by.contains(&order.ask.digest), || format!("{}: is paid by no payment", order.id()));
@@ -358,6 +374,7 @@ impl Audit {
     fn tales(&mut self, books: &[Books], tales: &[Tale]) {
         let sales: HashMap<SaleId, SaleBooks<'_>> = books.iter().map(|one| (one.ledger.sale.terms.id, SaleBooks::new(one))).collect();
         for tale in tales {
+            self.sale = Some(tale.id.sale);
             let order = sales.get(&tale.id.sale).and_then(|sale| sale.orders.get(&tale.id.digest)).copied();
             self.shown(tale, order);
             let refused = |told: &Told| matches!(told, Told::Refused | Told::Busy);

@@ -142,8 +142,8 @@ pub struct Withdrawal {
 /// What a gate says to a withdrawal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WithdrawHeld {
-    /// The units are out of the stock, now or by an earlier call with this key.
-    Held,
+    /// This many units are out of the stock under the key: now, or by an earlier call, whatever that one asked for.
+    Held(i64),
     /// This key was finished before, one way or the other: the ledger's movement is the answer.
     Finished,
     /// Fewer units are left than that.

@@ -112,6 +112,18 @@ fn each_forgery_is_noticed_by_its_law() {
             let bob = order(books, "bob").ask.digest;
             books.gate.as_mut().unwrap().holds.retain(|&(digest, _)| digest != bob);
         }),
+        (Law::L5, "what is held back was sold", |books, _| {
+            books.gate.as_mut().unwrap().fact.left = -1;
+            books.ledger.sale.terms.holdback = books.ledger.sale.left + 1;
+        }),
+        (Law::L7, "a hold of other units", |books, _| {
+            books.gate.as_mut().unwrap().holds[0].1 = 2;
+        }),
+        (Law::L11, "an order paid twice", |books, _| {
+            let mut twin = books.ledger.payments[0].clone();
+            twin.id = "p2".parse().unwrap();
+            books.ledger.payments.push(twin);
+        }),
         (Law::L7, "a hold of a dead order", |books, _| {
             let cat = order(books, "cat").ask.digest;
             books.gate.as_mut().unwrap().holds.push((cat, 1));

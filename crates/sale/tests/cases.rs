@@ -614,3 +614,127 @@ fn a_pause_is_not_undone_by_a_rebuild_and_a_stopped_sale_opens_when_an_operator_
         assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Confirmed);
     });
 }
+
+#[test]
+fn c38_a_withdrawal_repeated_with_other_units_is_the_first_one() {
+    let (world, sale) = open_sale(1, 10, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        let take = |units| Withdrawal { key: "w1".parse().unwrap(), units, actor: "op".into(), reason: "broken".into() };
+        fail(&w, "ledger.withdraw", 1, Fate::Refuse);
+        for (units, more) in [(1, false), (5, true)] {
+            let it = take(units);
+            let told = operate(&w, 1, move |engine| async move { engine.withdraw(sale, &it).await }).await;
+            assert!(told.is_err() || more && matches!(told, Ok(Stocked::Mismatch(ref first)) if first.units == -1), "{told:?}");
+        }
+        assert_eq!(w.ledger.sale(sale).await.unwrap().unwrap().allotment, 9);
+    });
+}
+
+#[test]
+fn a_holder_is_known_to_every_node() {
+    let (world, sale) = open_sale(2, 1, |terms| terms.pay_within_s = 3_000);
+    let w = Rc::clone(&world);
+    world.run(async move {
+        w.clock.sleep_us(5_000_000).await;
+        row(&w, 1, sale, "ann", "k", 1).await;
+        w.clock.sleep_us(5_000_000).await;
+        assert!(matches!(w.buy(2, sale, "ann", "k", 1, 0).await, Some(Answer::Row(_))), "the retry of the last unit's winner");
+        assert!(matches!(w.buy(2, sale, "bob", "k", 1, 0).await, Some(Answer::Refused(Refusal::SoldOut { .. }))));
+        operate(&w, 1, move |engine| async move { engine.close_sale(sale).await }).await.unwrap();
+        w.clock.sleep_us(1_000_000).await;
+        assert!(matches!(w.buy(2, sale, "ann", "k", 1, 0).await, Some(Answer::Row(_))));
+    });
+}
+
+#[test]
+fn c10_nodes_do_not_rebuild_in_turns() {
+    let (world, sale) = open_sale(2, 5, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        // A message that nobody takes keeps every rebuild waiting, and loading takes its time.
+        fail_all(&w, &["queue.receive"], Fate::Refuse);
+        w.clock.sleep_us(6_000_000).await;
+        let half = Half { batch: BatchId { node: 99, number: 1 }, tag: "book".into(), body: b"x".to_vec() };
+        let receipt = w.queue.prepare(half).await.unwrap();
+        w.queue.settle(receipt, Verdict::Commit).await;
+        w.fates(|call, _| match call {
+            "queue.receive" => Fate::Refuse,
+            "gate.load" | "gate.publish" => Fate::Slow(200_000),
+            _ => Fate::Pass,
+        });
+        let before = w.ledger.sale(sale).await.unwrap().unwrap().epoch.0;
+        w.gate.wipe();
+        w.clock.sleep_us(30_000_000).await;
+        let bumps = w.ledger.sale(sale).await.unwrap().unwrap().epoch.0 - before;
+        assert!((1..=3).contains(&bumps), "{bumps} bumps for one wipe");
+    });
+}
+
+#[test]
+fn c24_one_buyer_with_many_keys_does_not_hold_up_the_others() {
+    let (world, sale) = open_sale(1, 1_000, |terms| (terms.limit_per_buyer, terms.quantity_max) = (1, 1));
+    let w = Rc::clone(&world);
+    world.run(async move {
+        // The first is on its way while the crowd gathers.
+        fail(&w, "queue.prepare", 1, Fate::Slow(50_000));
+        let first = Rc::clone(&w);
+        let crowd = (0..60u64).map(|n| {
+            let w = Rc::clone(&w);
+            async move {
+                w.clock.sleep_us(1_000 + n * 10).await;
+                let (who, key) = if n % 3 != 0 { ("bot".to_owned(), format!("k{n}")) } else { (format!("b{n}"), "k".to_owned()) };
+                let answer = w.buy(1, sale, &who, &key, 1, 0).await.unwrap();
+                (who, answer)
+            }
+        });
+        let (_, crowd) = futures_util::future::join(async move { first.buy(1, sale, "first", "k", 1, 0).await }, futures_util::future::join_all(crowd)).await;
+        for (who, answer) in crowd {
+            let fair = if who == "bot" { matches!(answer, Answer::Processing { .. } | Answer::Refused(Refusal::LimitReached(_))) } else { matches!(answer, Answer::Processing { .. }) };
+            assert!(fair, "{who}: {answer:?}");
+        }
+    });
+}
+
+#[test]
+fn c37_who_waited_in_the_lane_does_not_buy_after_the_close() {
+    let (world, sale) = open_sale(1, 10, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        fail(&w, "gate.look", 1, Fate::Slow(3_000_000));
+        let (ann, bob) = (Rc::clone(&w), Rc::clone(&w));
+        w.executor.spawn(0, async move { drop(ann.buy(1, sale, "ann", "k", 1, 0).await) });
+        w.executor.spawn(0, async move {
+            bob.clock.sleep_us(10_000).await;
+            bob.buy(1, sale, "bob", "k", 1, 0).await;
+        });
+        w.clock.sleep_us(100_000).await;
+        assert!(matches!(operate(&w, 1, move |engine| async move { engine.close_sale(sale).await }).await, Ok(Operated::Done(_))));
+        w.clock.sleep_us(10_000_000).await;
+        let books = w.ledger.books(sale).await.unwrap().unwrap();
+        assert!(books.orders.iter().all(|order| !order.status.is_live()), "{:?}", books.orders);
+    });
+}
+
+#[test]
+fn the_reconciler_goes_on_where_a_fault_stopped_it() {
+    let (world, sale) = open_sale(1, 100, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        fail_all(&w, &["ledger.record"], Fate::Refuse);
+        for n in 0..60 {
+            w.buy(1, sale, &format!("b{n}"), "k", 1, 0).await;
+        }
+        let mut calls = 0;
+        w.fates(move |call, _| match call {
+            "queue.receive" | "queue.checks" => Fate::Refuse,
+            "ledger.orders" => {
+                calls += 1;
+                if calls % 4 == 0 { Fate::Refuse } else { Fate::Pass }
+            }
+            _ => Fate::Pass,
+        });
+        w.clock.sleep_us(60_000_000).await;
+        assert_eq!(w.ledger.sale(sale).await.unwrap().unwrap().left, 40);
+    });
+}

@@ -207,14 +207,14 @@ impl Gate for MemoryGate {
         self.fenced(fence, |layer| {
             let said = if layer.withdrawn.contains(&withdrawal.key) {
                 WithdrawHeld::Finished
-            } else if layer.withdrawals.contains_key(&withdrawal.key) {
-                WithdrawHeld::Held
+            } else if let Some(held) = layer.withdrawals.get(&withdrawal.key) {
+                WithdrawHeld::Held(held.units)
             } else if layer.left < withdrawal.units {
                 WithdrawHeld::Short(layer.left)
             } else {
                 layer.change(-withdrawal.units);
                 layer.withdrawals.insert(withdrawal.key.clone(), withdrawal.clone());
-                WithdrawHeld::Held
+                WithdrawHeld::Held(withdrawal.units)
             };
             (said, layer.fact())
         })

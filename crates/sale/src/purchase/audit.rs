@@ -1,9 +1,11 @@
-//! The audit of live stores: reads the gate first, the ledger second, and lets `books` judge.
+//! The audit of live stores: reads the gate first, the ledger second, and lets `books` judge. A sale whose ledger breaks a
+//! law is stopped; nothing is repaired.
 
-use super::desk::{Desk, fence_of};
 use super::Engine;
-use crate::books::{self, Books, Report, Tale};
-use crate::ports::Fault;
+use super::desk::{Desk, fence_of};
+use crate::books::{self, Books, Law, Report, Tale, Verdict};
+use crate::ports::{Fact, Fault, SaleChange};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Reconciler walks after which a sale that keeps changing is audited as it is, not as one at rest.
@@ -16,27 +18,45 @@ impl Engine {
         for desk in self.all_desks() {
             books.extend(self.books_of(&desk).await?);
         }
-        Ok(self.judged(books::audit(&books, told)))
+        let report = books::audit(&books, told);
+        self.stop_broken(&report).await?;
+        Ok(report)
     }
 
-    /// The audit of one sale.
-    pub(super) async fn audit_of(&self, desk: &Arc<Desk>) -> Result<Report, Fault> {
+    /// Whether a sale is at rest and breaks no law: what an archive asks for.
+    pub(super) async fn is_lawful_at_rest(&self, desk: &Arc<Desk>) -> Result<bool, Fault> {
         let books: Vec<_> = self.books_of(desk).await?.into_iter().collect();
-        Ok(self.judged(books::audit(&books, None)))
+        let report = books::audit(&books, None);
+        self.stop_broken(&report).await?;
+        let rest = |&(law, verdict): &(Law, Verdict)| !matches!(law, Law::L6 | Law::L7 | Law::L10) || verdict == Verdict::Holds;
+        Ok(report.breaches.is_empty() && report.laws.iter().all(rest))
     }
 
-    fn judged(&self, report: Report) -> Report {
+    /// A ledger that breaks a law of its own was changed by hand, or by a bug: its sale admits and records nothing until
+    /// an operator has looked.
+    async fn stop_broken(&self, report: &Report) -> Result<(), Fault> {
         self.meters.breaches.add(report.breaches.len() as u64);
-        report
+        let of_the_ledger = report.breaches.iter().filter(|breach| matches!(breach.law, Law::L1 | Law::L2 | Law::L3));
+        let broken: BTreeMap<_, _> = of_the_ledger.map(|breach| (breach.sale, breach)).collect();
+        for (sale, breach) in broken {
+            let why = format!("{}: {}", breach.law.as_str(), breach.what);
+            if let Some(stopped) = self.stores.ledger.change_sale(sale, &SaleChange::Stop(why)).await?
+                && let Some(desk) = self.desk(sale)
+            {
+                desk.learn_sale(stopped);
+            }
+        }
+        Ok(())
     }
 
     async fn books_of(&self, desk: &Arc<Desk>) -> Result<Option<Books>, Fault> {
-        let mut at_rest = false;
+        let mut still = None;
         for _ in 0..REST_TRIES {
-            at_rest = self.is_quiet().await? && self.reconcile(desk.id).await?.is_some_and(|found| found.clean());
-            if at_rest {
+            still = self.stillness(desk).await?;
+            if still.is_some() && self.reconcile(desk.id).await?.is_some_and(|found| found.clean()) {
                 break;
             }
+            still = None;
         }
         let fence = fence_of(&desk.sale());
         let gate = match desk.sale().status.has_gate() {
@@ -46,14 +66,19 @@ impl Engine {
         let Some(ledger) = self.stores.ledger.books(desk.id).await? else { return Ok(None) };
         // Books of two epochs say nothing about each other.
         let gate = gate.filter(|gate| gate.fact.epoch == ledger.sale.epoch);
-        // Whatever arrived since the walk ended the rest.
-        let at_rest = at_rest && self.is_quiet().await?;
+        // Whatever happened since the walk ended the rest.
+        let at_rest = still.is_some() && self.stillness(desk).await? == still;
         Ok(Some(Books { at_rest: at_rest && gate.is_some(), gate, ledger }))
     }
 
-    /// Nothing is on its way, on this node and in the queue.
-    async fn is_quiet(&self) -> Result<bool, Fault> {
+    /// What would change if anything did: the gate's stock and the ledger's sequence, while nothing is on its way on this
+    /// node and in the queue.
+    async fn stillness(&self, desk: &Desk) -> Result<Option<(Fact, u64)>, Fault> {
         let backlog = self.stores.queue.backlog().await?;
-        Ok(self.asks_in_flight() == 0 && backlog.halves == 0 && backlog.committed == 0)
+        if self.asks_in_flight() > 0 || backlog.halves > 0 || backlog.committed > 0 {
+            return Ok(None);
+        }
+        let seq = self.stores.ledger.seq().await?;
+        Ok(self.stores.gate.fact(fence_of(&desk.sale())).await?.ok().map(|fact| (fact, seq)))
     }
 }

@@ -10,11 +10,12 @@ use super::Engine;
 use super::desk::{Desk, fence_of};
 use super::intake::{Outcome, Pending, id_of};
 use super::{Answer, Wish};
-use crate::admit::{Denied, admit};
+use crate::admit::{Denied, admit, admit_late};
 use crate::message;
 use crate::order::{Order, Source};
 use crate::ports::{Decision, Fault, Fence, Half, Held, Receipt, Seen, Sheaf, Verdict};
-use crate::words::{Ask, Batch, BatchId, Busy, OrderId, Refusal, Sale};
+use crate::words::{Ask, Batch, BatchId, Busy, Digest, OrderId, Refusal, Sale, SaleId};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -101,6 +102,9 @@ impl Engine {
                 }
             }
             if let Some(held) = self.held_ask(desk, id).await {
+                if held.quantity.get() != wish.quantity {
+                    return Answer::Refused(Refusal::Mismatch);
+                }
                 return Answer::Processing { id, ticket: self.tickets.issue(id, &held) };
             }
         }
@@ -137,6 +141,25 @@ impl Engine {
             answer_all(spent, || Outcome::Busy(Busy::Overloaded));
             open = going;
         }
+    }
+
+    /// What is free is admitted once more: the sale may have been paused or ended while it waited. Not earlier, since what
+    /// is held already is told so whatever the sale has become.
+    fn still_admitted(&self, sale: &Sale, open: Vec<Pending>) -> Vec<Pending> {
+        let now = self.ledger_now();
+        let mut still = Vec::with_capacity(open.len());
+        for pending in open {
+            let admitted = match pending.ask.late {
+                Some(_) => admit_late(sale, true),
+                None => admit(sale, true, pending.ask.quantity.get(), now).map(|_| ()),
+            };
+            match admitted {
+                Ok(()) => still.push(pending),
+                Err(Denied::Refused(refusal)) => pending.answer(Outcome::Refused(refusal)),
+                Err(Denied::Busy(busy)) => pending.answer(Outcome::Busy(busy)),
+            }
+        }
+        still
     }
 
     /// Answers those of the perhaps known that have a row; gives back the others.
@@ -192,10 +215,12 @@ impl Engine {
         };
         desk.learn_fact(fact, self.stores.clock.elapsed_us());
         let (free, rest) = self.answer_seen(desk, fence, open, seen).await;
-        // Only what fits together goes into a half message: the others would make the gate refuse all of it.
-        let mut left = fact.left;
+        let free = self.still_admitted(sale, free);
+        // Only what fits together goes into a half message: the others would make the gate refuse all of it. So a buyer
+        // stands in it once, since the look judged each ask by itself.
+        let (mut left, mut buyers) = (fact.left, HashSet::new());
         let (fits, later): (Vec<_>, Vec<_>) = free.into_iter().partition(|pending| {
-            let fits = pending.ask.quantity.units() <= left;
+            let fits = pending.ask.quantity.units() <= left && buyers.insert(pending.ask.buyer.clone());
             left -= if fits { pending.ask.quantity.units() } else { 0 };
             fits
         });
@@ -204,45 +229,69 @@ impl Engine {
 
     /// Answers each ask by what the gate sees of it. Gives back those that are free, and those to be looked at again.
     async fn answer_seen(&self, desk: &Desk, fence: Fence, asks: Vec<Pending>, seen: Vec<Seen>) -> (Vec<Pending>, Vec<Pending>) {
-        let (mut free, mut again, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut free, mut again, mut rows, mut limited) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (pending, seen) in asks.into_iter().zip(seen) {
             match seen {
                 Seen::Free => free.push(pending),
                 Seen::Held | Seen::Closed => rows.push(pending),
                 Seen::Mismatch => pending.answer(Outcome::Refused(Refusal::Mismatch)),
                 Seen::Short => pending.answer(Outcome::Refused(Refusal::SoldOut { left: desk.fact().map_or(0, |fact| fact.left) })),
-                Seen::Limit(holds) => match self.limit(desk, fence, holds).await {
-                    Ok(Some(live)) => pending.answer(Outcome::Refused(Refusal::LimitReached(live))),
-                    Ok(None) => again.push(pending),
-                    Err(fault) => {
-                        self.faulted(&fault);
-                        pending.answer(Outcome::Busy(Busy::Overloaded));
-                    }
-                },
+                Seen::Limit(holds) => limited.push((pending, holds)),
             }
         }
         self.held(desk, rows).await;
+        again.extend(self.limited(desk, fence, limited).await);
         (free, again)
     }
 
-    /// Before `limit_reached` is said: which of the buyer's holds is a live order? A dead one is released, one without a
-    /// row is recorded from its hold. `None`: the limit may have room now.
-    async fn limit(&self, desk: &Desk, fence: Fence, holds: Vec<Ask>) -> Result<Option<OrderId>, Fault> {
-        let ids: Vec<_> = holds.iter().map(|ask| OrderId { sale: desk.id, digest: ask.digest }).collect();
-        let mut rows = self.stores.ledger.orders(&ids).await?;
-        let without: Vec<Ask> = holds.into_iter().zip(&rows).filter(|(_, row)| row.is_none()).map(|(ask, _)| ask).collect();
-        if !without.is_empty() {
-            let sheaf = Sheaf { sale: desk.id, epoch: fence.epoch, source: Source::Hold, asks: without };
+    /// Before `limit_reached` is said: which of the buyer's holds are live orders? Answers those that have one for each
+    /// hold; gives back those of whose holds one was released, since there may be room now.
+    async fn limited(&self, desk: &Desk, fence: Fence, limited: Vec<(Pending, Vec<Ask>)>) -> Vec<Pending> {
+        if limited.is_empty() {
+            return Vec::new();
+        }
+        let holds: HashMap<_, _> = limited.iter().flat_map(|(_, holds)| holds).map(|ask| (ask.digest, ask.clone())).collect();
+        let alive = match self.alive(desk, fence, holds).await {
+            Ok(alive) => alive,
+            Err(fault) => {
+                self.faulted(&fault);
+                answer_all(limited.into_iter().map(|(pending, _)| pending).collect(), || Outcome::Busy(Busy::Overloaded));
+                return Vec::new();
+            }
+        };
+        let mut again = Vec::new();
+        for (pending, holds) in limited {
+            match holds.first() {
+                Some(first) if holds.iter().all(|hold| alive.contains(&hold.digest)) => {
+                    let live = OrderId { sale: desk.id, digest: first.digest };
+                    pending.answer(Outcome::Refused(Refusal::LimitReached(live)));
+                }
+                // A quantity above the limit of a buyer who holds nothing: admission lets none through, an older node may.
+                None => pending.answer(Outcome::Refused(Refusal::Quantity { quantity_max: desk.sale().terms.limit_per_buyer })),
+                Some(_) => again.push(pending),
+            }
+        }
+        again
+    }
+
+    /// Which of these holds have a live order. A dead one is released, one without a row is recorded from its hold.
+    async fn alive(&self, desk: &Desk, fence: Fence, mut holds: HashMap<Digest, Ask>) -> Result<HashSet<Digest>, Fault> {
+        let ids: Vec<_> = holds.keys().map(|&digest| OrderId { sale: desk.id, digest }).collect();
+        let mut rows: Vec<Order> = self.stores.ledger.orders(&ids).await?.into_iter().flatten().collect();
+        for order in &rows {
+            holds.remove(&order.ask.digest);
+        }
+        if !holds.is_empty() {
+            let sheaf = Sheaf { sale: desk.id, epoch: fence.epoch, source: Source::Hold, asks: holds.into_values().collect() };
             let recorded: Vec<Order> = self.record_rows(vec![sheaf]).await?.into_iter().flatten().flatten().collect();
             self.watch.tell(recorded.clone());
-            rows.extend(recorded.into_iter().map(Some));
+            rows.extend(recorded);
         }
-        let dead: Vec<_> = rows.iter().flatten().filter(|order| order.status.is_dead()).map(|order| order.ask.digest).collect();
+        let dead: Vec<_> = rows.iter().filter(|order| order.status.is_dead()).map(|order| order.ask.digest).collect();
         if !dead.is_empty() {
             self.release(desk, &dead).await;
-            return Ok(None);
         }
-        Ok(rows.iter().flatten().find(|order| order.status.is_live()).map(Order::id))
+        Ok(rows.iter().filter(|order| order.status.is_live()).map(|order| order.ask.digest).collect())
     }
 
     /// Answers asks that the gate holds or has released: by their row, else `processing`.
@@ -255,9 +304,13 @@ impl Engine {
     fn await_rows(&self, desk: &Desk, asks: Vec<Pending>) {
         let now_us = self.stores.clock.elapsed_us();
         for pending in asks {
-            match pending.until_us {
-                Some(until_us) => self.watch.join(id_of(desk, &pending), 0, now_us, until_us, pending.into_reply()),
-                None => pending.answer(Outcome::Processing),
+            let id = id_of(desk, &pending);
+            if pending.until_us.is_none() && !pending.has_twins() {
+                pending.answer(Outcome::Processing);
+                continue;
+            }
+            for (until_us, reply) in pending.into_replies() {
+                self.watch.join(id, 0, now_us, until_us.unwrap_or(now_us), reply);
             }
         }
     }
@@ -304,7 +357,7 @@ impl Engine {
     /// Prepares and holds a batch. The hold is sent once; whatever is unknown afterwards is asked, never sent again.
     async fn try_batch(&self, desk: &Desk, fence: Fence, sale: &Sale, batch: &Batch) -> (Tried, Option<Receipt>) {
         // Before the hold, so that no retry finds the stock gone and its own id unknown.
-        desk.remember(&batch.asks);
+        desk.remember(batch.asks.iter().map(|ask| ask.digest));
         let half = Half { batch: batch.id, tag: sale.terms.goods_type.clone(), body: message::encode(batch) };
         let receipt = match self.stores.queue.prepare(half).await {
             Ok(receipt) => receipt,
@@ -362,12 +415,12 @@ impl Engine {
     }
 
     /// The desk of a sale.
-    pub(super) fn desk(&self, sale: crate::words::SaleId) -> Option<Arc<Desk>> {
+    pub(super) fn desk(&self, sale: SaleId) -> Option<Arc<Desk>> {
         self.desks.read().expect("no code panics while it holds the desks").get(&sale).map(Arc::clone)
     }
 
     /// Releases the holds of dead orders; what cannot be released now is tried again by the reconciler.
-    pub(super) async fn release(&self, desk: &Desk, dead: &[crate::words::Digest]) {
+    pub(super) async fn release(&self, desk: &Desk, dead: &[Digest]) {
         let fence = fence_of(&desk.sale());
         match self.stores.gate.release(fence, dead).await {
             Ok(Ok(fact)) => desk.learn_fact(fact, self.stores.clock.elapsed_us()),

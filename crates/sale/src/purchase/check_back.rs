@@ -7,7 +7,7 @@ use super::Engine;
 use super::desk::fence_of;
 use crate::message::{self, Decoded};
 use crate::ports::{Check, Decision, Fault, Verdict};
-use crate::words::Batch;
+use crate::words::{Batch, SaleStatus};
 
 /// Half messages that one pass takes.
 const CHECKS_MAX: usize = 64;
@@ -47,7 +47,8 @@ impl Engine {
                 return Verdict::Unknown;
             }
         };
-        if batch.epoch < sale.epoch {
+        // The epoch is the evidence; an archived sale was at rest, so whatever it held has its row.
+        if batch.epoch < sale.epoch || sale.status == SaleStatus::Archived {
             return Verdict::Rollback;
         }
         let mut fence = fence_of(&sale);

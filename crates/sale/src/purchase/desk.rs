@@ -5,7 +5,7 @@
 use super::filter::Filter;
 use super::intake::Lane;
 use crate::ports::{Fact, Fence};
-use crate::words::{Ask, Digest, Sale, SaleId};
+use crate::words::{Digest, Epoch, Sale, SaleId};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
@@ -18,7 +18,7 @@ pub(super) struct Desk {
     fact: Mutex<Option<Learned>>,
     known: Mutex<Known>,
     pub(super) lane: Mutex<Lane>,
-    pub(super) walk: Mutex<Walk>,
+    walk: Mutex<Walk>,
     /// Holds of dead orders that could not be released yet.
     owed: Mutex<Vec<Digest>>,
 }
@@ -36,6 +36,8 @@ struct Known {
     filter: Filter,
     /// How far the loading from the ledger has come.
     loading: Loading,
+    /// The newest row that was put in; rows behind it were put in before.
+    newest: Option<Digest>,
 }
 
 /// How far the filter's loading has come: newest orders first.
@@ -50,10 +52,12 @@ pub(super) enum Loading {
     Done,
 }
 
-/// Where the reconciler's walks over the holds stand.
+/// Where the reconciler's walks over the holds of an epoch stand.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Walk {
-    /// All holds before this position were seen with a row once, in this epoch.
+    /// Positions are of this epoch's holds.
+    pub(super) epoch: Epoch,
+    /// All holds before this position were seen with a row once.
     pub(super) fresh: u64,
     /// The slow walk over all holds.
     pub(super) round: u64,
@@ -85,7 +89,6 @@ impl Desk {
         }
         if sale.epoch > slot.epoch {
             self.whole.store(false, Ordering::Release);
-            *lock(&self.walk) = Walk::default();
         }
         if *slot.as_ref() != sale {
             *slot = Arc::new(sale);
@@ -146,9 +149,18 @@ impl Desk {
         known.loading != Loading::Done || known.filter.may_contain(digest)
     }
 
-    pub(super) fn remember(&self, asks: &[Ask]) {
+    pub(super) fn remember(&self, digests: impl Iterator<Item = Digest>) {
         let mut known = lock(&self.known);
-        asks.iter().for_each(|ask| known.filter.insert(ask.digest));
+        digests.for_each(|digest| known.filter.insert(digest));
+    }
+
+    /// The newest row of the ledger whose id is in the filter.
+    pub(super) fn newest(&self) -> Option<Digest> {
+        lock(&self.known).newest
+    }
+
+    pub(super) fn learn_newest(&self, newest: Digest) {
+        lock(&self.known).newest = Some(newest);
     }
 
     pub(super) fn loading(&self) -> Loading {
@@ -160,6 +172,19 @@ impl Desk {
         let mut known = lock(&self.known);
         digests.for_each(|digest| known.filter.insert(digest));
         known.loading = then;
+    }
+
+    /// Where the walks over this epoch's holds stand; a new epoch's begin at its first hold.
+    pub(super) fn walk_of(&self, epoch: Epoch) -> Walk {
+        let walk = *lock(&self.walk);
+        if walk.epoch == epoch { walk } else { Walk { epoch, ..Walk::default() } }
+    }
+
+    pub(super) fn walked(&self, to: Walk) {
+        let mut walk = lock(&self.walk);
+        if walk.epoch <= to.epoch {
+            *walk = to;
+        }
     }
 
     /// Notes holds that are still to be released. Bounded: what does not fit, the slow walk finds.

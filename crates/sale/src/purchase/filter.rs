@@ -23,6 +23,10 @@ pub struct Filter {
 impl Filter {
     /// Puts an id in.
     pub fn insert(&mut self, digest: Digest) {
+        // An id is told of more than once: by its batch, its row, a rebuild.
+        if self.may_contain(digest) {
+            return;
+        }
         if self.layers.last().is_none_or(|layer| layer.room == 0) {
             let ids = self.layers.last().map_or(FIRST_LAYER_IDS, |layer| layer.words.len() * 64 / BITS_PER_ID * 2);
             self.layers.push(Layer { words: vec![0; ids * BITS_PER_ID / 64], room: ids });

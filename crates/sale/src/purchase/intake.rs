@@ -6,16 +6,17 @@
 use super::Engine;
 use super::desk::{Desk, lock};
 use crate::order::Order;
-use crate::words::{Ask, Busy, OrderId, Refusal};
+use crate::words::{Ask, Busy, Digest, OrderId, Refusal};
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, oneshot};
 
 /// What became of an ask.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Outcome {
     /// It has a row.
     Row(Box<Order>),
@@ -37,6 +38,8 @@ pub(super) struct Pending {
     /// Batches that it went through.
     pub(super) tries: u32,
     reply: oneshot::Sender<Outcome>,
+    /// The same ask again, while this one was waiting: it shares the outcome.
+    twins: Vec<Pending>,
     _flight: Flight,
 }
 
@@ -51,13 +54,22 @@ impl Drop for Flight {
 
 impl Pending {
     pub(super) fn answer(self, outcome: Outcome) {
+        for twin in self.twins {
+            twin.answer(outcome.clone());
+        }
         // A receiver that is gone hung up; the purchase went its way all the same.
         drop(self.reply.send(outcome));
     }
 
-    /// The ask is decided: what is left is somebody who waits for its row.
-    pub(super) fn into_reply(self) -> oneshot::Sender<Outcome> {
-        self.reply
+    pub(super) fn has_twins(&self) -> bool {
+        !self.twins.is_empty()
+    }
+
+    /// The ask is decided: what is left is somebody who waits for its row, until then, or not.
+    pub(super) fn into_replies(self) -> Vec<(Option<u64>, oneshot::Sender<Outcome>)> {
+        let mut replies = vec![(self.until_us, self.reply)];
+        replies.extend(self.twins.into_iter().flat_map(Self::into_replies));
+        replies
     }
 }
 
@@ -90,7 +102,7 @@ impl Engine {
         }
         let (reply, answer) = oneshot::channel();
         let mut lane = lock(&desk.lane);
-        lane.waiting.push(Pending { ask, known, until_us, tries: 0, reply, _flight: flight });
+        lane.waiting.push(Pending { ask, known, until_us, tries: 0, reply, twins: Vec::new(), _flight: flight });
         if !lane.busy {
             lane.busy = true;
             lock(&self.intake.ready).push(Arc::clone(desk));
@@ -158,19 +170,26 @@ impl Engine {
 }
 
 impl Lane {
-    /// Takes at most `size` asks out, the oldest first; a purchase stands at most once in a batch, so its second ask
-    /// stays for the next one.
+    /// Takes at most `size` purchases out, the oldest first. A purchase stands at most once in a batch: the same ask again
+    /// shares the first one's outcome, one with other content waits for the next batch.
     fn next(&mut self, size: usize) -> Vec<Pending> {
-        let rest = self.waiting.split_off(size);
-        let mut group = std::mem::replace(&mut self.waiting, rest);
-        let mut order: Vec<usize> = (0..group.len()).collect();
-        order.sort_by_key(|&at| group[at].ask.digest);
-        let mut again: Vec<usize> = order.windows(2).filter(|pair| group[pair[0]].ask.digest == group[pair[1]].ask.digest).map(|pair| pair[1]).collect();
-        if !again.is_empty() {
-            again.sort_unstable();
-            let twins: Vec<Pending> = again.into_iter().rev().map(|at| group.remove(at)).collect();
-            self.waiting.splice(0..0, twins.into_iter().rev());
+        let mut group: Vec<Pending> = Vec::with_capacity(size);
+        let mut places: HashMap<Digest, usize> = HashMap::with_capacity(size);
+        let mut rest = Vec::new();
+        for pending in self.waiting.drain(..) {
+            match places.get(&pending.ask.digest) {
+                Some(&at) if group[at].ask.same_content(&pending.ask) => {
+                    group[at].known |= pending.known;
+                    group[at].twins.push(pending);
+                }
+                None if group.len() < size => {
+                    places.insert(pending.ask.digest, group.len());
+                    group.push(pending);
+                }
+                Some(_) | None => rest.push(pending),
+            }
         }
+        self.waiting = rest;
         group
     }
 }

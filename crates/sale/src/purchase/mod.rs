@@ -187,6 +187,7 @@ pub struct Engine {
     /// The queue held too much when it was last asked.
     backed_up: AtomicBool,
     last_fault: Mutex<Option<String>>,
+    failures: record::Failures,
     meters: Meters,
 }
 
@@ -214,6 +215,7 @@ impl Engine {
             seq: AtomicU64::new(0),
             backed_up: AtomicBool::new(false),
             last_fault: Mutex::default(),
+            failures: record::Failures::default(),
             meters: Meters::default(),
         })
     }

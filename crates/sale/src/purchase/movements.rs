@@ -13,6 +13,9 @@ impl Engine {
     /// Raises the allotment, once per key.
     pub async fn restock(&self, sale: SaleId, key: &MovementKey, units: i64, actor: &str, reason: &str) -> Result<Stocked, Fault> {
         let Some(desk) = self.desk(sale) else { return Ok(Stocked::NoSale) };
+        if units <= 0 {
+            return Ok(Stocked::Refused { left: desk.sale().left });
+        }
         match self.stores.ledger.raise(sale, key, units, actor, reason).await? {
             Moved::Done(movement) => {
                 self.refresh(&desk).await?;
@@ -56,6 +59,9 @@ impl Engine {
     /// Lowers the allotment by units that nobody holds, once per key.
     pub async fn withdraw(&self, sale: SaleId, withdrawal: &Withdrawal) -> Result<Stocked, Fault> {
         let Some(desk) = self.desk(sale) else { return Ok(Stocked::NoSale) };
+        if withdrawal.units <= 0 {
+            return Ok(Stocked::Refused { left: desk.sale().left });
+        }
         if let Some(done) = self.withdrawn(sale, &withdrawal.key, withdrawal.units).await? {
             return Ok(done);
         }
@@ -69,7 +75,14 @@ impl Engine {
         };
         desk.learn_fact(fact, self.stores.clock.elapsed_us());
         match held {
-            WithdrawHeld::Held => self.complete_withdrawal(&desk, fence, withdrawal).await,
+            // The key may stand for other units since an earlier try: those are completed, and they are the answer.
+            WithdrawHeld::Held(units) => {
+                let done = self.complete_withdrawal(&desk, fence, &Withdrawal { units, ..withdrawal.clone() }).await?;
+                Ok(match done {
+                    Stocked::Done(movement) if units != withdrawal.units => Stocked::Mismatch(movement),
+                    done => done,
+                })
+            }
             WithdrawHeld::Finished => {
                 let done = self.withdrawn(sale, &withdrawal.key, withdrawal.units).await?;
                 Ok(done.unwrap_or(Stocked::Refused { left: fact.left }))

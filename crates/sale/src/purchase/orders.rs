@@ -56,7 +56,9 @@ impl Engine {
             (Found::Hold(ask), _) => mine(&ask.buyer, Shown::Processing),
             (Found::Nothing, Some(ask)) if self.is_stuck(&ask) => self.lost(id, ask).await?,
             (Found::Nothing | Found::Unclear, Some(_)) => Shown::Processing,
-            (Found::Nothing | Found::Unclear, None) => Shown::Unknown,
+            (Found::Nothing, None) => Shown::Unknown,
+            // It may be held: "no such order" would be a lie.
+            (Found::Unclear, None) => return Err(unclear()),
         })
     }
 
@@ -107,7 +109,8 @@ impl Engine {
         let tombstone = match (self.find(&desk, id).await?, ticketed) {
             (Found::Row(order), _) if order.ask.buyer == *buyer => None,
             (Found::Hold(ask), _) if ask.buyer == *buyer => Some(ask),
-            (Found::Row(_) | Found::Hold(_), _) | (Found::Nothing | Found::Unclear, None) => return Ok(Cancelled::Unknown),
+            (Found::Row(_) | Found::Hold(_), _) | (Found::Nothing, None) => return Ok(Cancelled::Unknown),
+            (Found::Unclear, None) => return Err(unclear()),
             (Found::Nothing | Found::Unclear, Some(ask)) => Some(ask),
         };
         match self.stores.ledger.close(id, Closing::Cancel, tombstone).await? {
@@ -117,7 +120,8 @@ impl Engine {
                 }
                 Ok(if order.status == Status::Cancelled { Cancelled::Done(order) } else { Cancelled::Late(order) })
             }
-            Closed::NoRow => Ok(Cancelled::Unknown),
+            // A stopped sale takes no tombstone.
+            Closed::NoRow => Err(Fault::none("the sale is stopped: nothing is recorded in it until an operator has looked")),
         }
     }
 
@@ -154,4 +158,8 @@ impl Engine {
         self.release(desk, &[order.ask.digest]).await;
         self.tell(order);
     }
+}
+
+fn unclear() -> Fault {
+    Fault::none("there is no row, and the gate cannot tell whether there is a hold")
 }

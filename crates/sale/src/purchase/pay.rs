@@ -27,7 +27,7 @@ impl Engine {
                     bought: None,
                     at: expired.updated_at,
                 };
-                self.buy_late(*expired, &payment).await
+                self.buy_late(*expired, &payment, LATE_WAIT_US).await
             }
             Paid::Settled(ref order) => {
                 self.tell(order);
@@ -41,14 +41,14 @@ impl Engine {
     pub(super) async fn finish_late_payments(&self) -> Result<(), Fault> {
         for payment in self.stores.ledger.late_payments(LATE_MAX).await? {
             if let Some(expired) = self.stores.ledger.orders(&[payment.order]).await?.into_iter().next().flatten() {
-                self.buy_late(expired, &payment).await?;
+                self.buy_late(expired, &payment, 0).await?;
             }
         }
         Ok(())
     }
 
     /// Buys again with a late payment, or marks it for refund.
-    async fn buy_late(&self, expired: Order, payment: &Payment) -> Result<Paid, Fault> {
+    async fn buy_late(&self, expired: Order, payment: &Payment, wait_us: u64) -> Result<Paid, Fault> {
         let id = OrderId::of_late_payment(expired.sale, &expired.ask.buyer, &payment.id);
         let Some(desk) = self.desk(expired.sale) else { return Ok(Paid::Late(Box::new(expired))) };
         if let Err(denied) = admit_late(&desk.sale(), desk.is_whole()) {
@@ -59,9 +59,10 @@ impl Engine {
         }
         let late = LatePayment { payment: payment.id.clone(), expired: expired.ask.digest };
         let ask = Ask { digest: id.digest, asked_at: self.ledger_now(), late: Some(Box::new(late)), ..expired.ask.clone() };
-        let until_us = self.stores.clock.elapsed_us() + LATE_WAIT_US;
+        // The pass does not wait: it finds the row the next time round.
+        let until_us = (wait_us > 0).then(|| self.stores.clock.elapsed_us() + wait_us);
         // An earlier try may have bought it: its row is looked up first.
-        let Ok(outcome) = self.submit(&desk, ask, true, Some(until_us)) else { return Ok(Paid::Late(Box::new(expired))) };
+        let Ok(outcome) = self.submit(&desk, ask, true, until_us) else { return Ok(Paid::Late(Box::new(expired))) };
         match outcome.await {
             Ok(Outcome::Row(order)) if order.status.is_live() => Ok(Paid::Bought(order)),
             Ok(Outcome::Row(_) | Outcome::Refused(_)) => self.give_back(expired, payment).await,

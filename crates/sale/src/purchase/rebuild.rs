@@ -33,13 +33,7 @@ impl Engine {
     pub async fn start(&self) -> Result<(), Fault> {
         self.note_seq(self.stores.ledger.seq().await?);
         self.refresh_all().await?;
-        for desk in self.all_desks() {
-            let sale = desk.sale();
-            if sale.status.has_gate() && !self.check_whole(&desk).await? {
-                self.make_whole(&desk, None).await?;
-            }
-        }
-        Ok(())
+        self.mend_gates().await
     }
 
     /// Refreshes what this node knows of its sales; finds gates that are not whole and rebuilds them. To be called every
@@ -48,11 +42,30 @@ impl Engine {
         self.refresh_all().await?;
         self.note_backlog().await;
         for desk in self.all_desks() {
+            self.load_known(&desk).await?;
+        }
+        self.mend_gates().await
+    }
+
+    /// Rebuilds the gates that are not whole, after one wait for the consumer for all of them.
+    async fn mend_gates(&self) -> Result<(), Fault> {
+        let mut broken = Vec::new();
+        for desk in self.all_desks() {
             let sale = desk.sale();
             if sale.status.has_gate() && sale.stopped.is_none() && !self.check_whole(&desk).await? {
+                broken.push(desk);
+            }
+        }
+        if broken.is_empty() {
+            return Ok(());
+        }
+        self.wait_for_consumer(false).await;
+        for desk in broken {
+            // Another node may have mended it while this one waited.
+            self.refresh(&desk).await?;
+            if !self.check_whole(&desk).await? {
                 self.make_whole(&desk, None).await?;
             }
-            self.load_known(&desk).await?;
         }
         Ok(())
     }
@@ -99,7 +112,7 @@ impl Engine {
             Some(books) => books.orders.iter().all(|order| is_settled(order.status)),
             None => return Ok(Operated::NoSale),
         };
-        let ready = now.status == SaleStatus::Ended && settled && self.audit_of(&desk).await?.breaches.is_empty();
+        let ready = now.status == SaleStatus::Ended && settled && self.is_lawful_at_rest(&desk).await?;
         if now.status != SaleStatus::Archived && !ready {
             return Ok(Operated::NotNow(Box::new(now.as_ref().clone())));
         }
@@ -119,6 +132,10 @@ impl Engine {
     }
 
     async fn operate(&self, desk: &Arc<Desk>, to: Option<SaleStatus>) -> Result<Operated, Fault> {
+        desk.is_stale_under(fence_of(&desk.sale()));
+        // An end lets what was held before it arrive as a message too.
+        self.wait_for_consumer(to == Some(SaleStatus::Ended)).await;
+        self.refresh(desk).await?;
         Ok(match self.make_whole(desk, to).await? {
             Wholeness::Whole => Operated::Done(Box::new(desk.sale().as_ref().clone())),
             Wholeness::NotYet => Operated::Recovering,
@@ -151,11 +168,11 @@ impl Engine {
 
     /// The rebuild. Fails closed from its first line; one node of many does it, fenced in the ledger.
     async fn make_whole(&self, desk: &Arc<Desk>, to: Option<SaleStatus>) -> Result<Wholeness, Fault> {
-        desk.is_stale_under(fence_of(&desk.sale()));
-        self.wait_for_consumer().await;
+        let seen = desk.sale();
+        desk.is_stale_under(fence_of(&seen));
         let run = self.stores.gate.run().await?;
         let lease_ms = i64::try_from(self.settings.lease_ms).unwrap_or(i64::MAX);
-        let ask = BumpAsk { sale: desk.id, seen: desk.sale().epoch, run, to, lease_ms };
+        let ask = BumpAsk { sale: desk.id, seen: seen.epoch, run, to, lease_ms };
         let Rebuild { sale, live, withdrawals } = match self.stores.ledger.bump(ask).await? {
             Bumped::Won(rebuild) => *rebuild,
             Bumped::Moved(_) | Bumped::Leased(_) => {
@@ -171,7 +188,7 @@ impl Engine {
         let fence = fence_of(&sale);
         let opening = Opening { left: sale.left - sale.terms.holdback, holds: live.len() as u64, raises: sale.raises, withdrawals };
         desk.learn_sale(sale);
-        desk.remember(&live);
+        desk.remember(live.iter().map(|ask| ask.digest));
         let mut live = live.into_iter();
         loop {
             let part: Vec<Ask> = live.by_ref().take(LOAD_MAX).collect();
@@ -190,13 +207,13 @@ impl Engine {
         Ok(Wholeness::Whole)
     }
 
-    /// Lets the consumer catch up, so that fewer accepted holds are refused by the new epoch. Half messages are not
-    /// waited for; a broker that does not answer is not waited for at all.
-    async fn wait_for_consumer(&self) {
+    /// Lets the consumer catch up, so that fewer accepted holds are refused by the new epoch. A rebuild does not wait for
+    /// half messages: their node may be dead. A broker that does not answer is not waited for at all.
+    async fn wait_for_consumer(&self, halves_too: bool) {
         let until_us = self.stores.clock.elapsed_us() + self.settings.drain_ms * 1_000;
         while self.stores.clock.elapsed_us() < until_us {
             match self.stores.queue.backlog().await {
-                Ok(backlog) if backlog.committed > 0 => self.stores.clock.sleep_us(DRAIN_LOOK_US).await,
+                Ok(backlog) if backlog.committed > 0 || (halves_too && backlog.halves > 0) => self.stores.clock.sleep_us(DRAIN_LOOK_US).await,
                 Ok(_) | Err(_) => return,
             }
         }
@@ -243,11 +260,36 @@ impl Engine {
             let after = match desk.loading() {
                 Loading::Begin => None,
                 Loading::At(at) => Some(at),
-                Loading::Done => return Ok(()),
+                Loading::Done => return self.load_newest(desk).await,
             };
             let page = self.stores.ledger.page(desk.id, after, self.settings.page_max).await?;
+            if after.is_none() && let Some(newest) = page.orders.first() {
+                desk.learn_newest(newest.ask.digest);
+            }
             desk.load_known(page.orders.iter().map(|order| order.ask.digest), page.next.map_or(Loading::Done, Loading::At));
         }
+        Ok(())
+    }
+
+    /// Puts the rows that other nodes made since the last pass into a loaded filter.
+    async fn load_newest(&self, desk: &Desk) -> Result<(), Fault> {
+        let (seen, mut after, mut newest) = (desk.newest(), None, None);
+        for _ in 0..KNOWN_PAGES {
+            let page = self.stores.ledger.page(desk.id, after, self.settings.page_max).await?;
+            newest = newest.or_else(|| page.orders.first().map(|order| order.ask.digest));
+            let fresh = page.orders.iter().map(|order| order.ask.digest).take_while(|&digest| Some(digest) != seen);
+            let count = fresh.clone().count();
+            desk.remember(fresh);
+            after = page.next;
+            if count < page.orders.len() || after.is_none() {
+                if let Some(newest) = newest {
+                    desk.learn_newest(newest);
+                }
+                return Ok(());
+            }
+        }
+        // More than one pass can read: any id may be known until all is loaded again.
+        desk.load_known(std::iter::empty(), Loading::Begin);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //!
 //! For each old hold: is its order dead? Release it. Has it no row? Record it from the hold, under the hold's epoch.
 
-use super::desk::{Desk, lock};
+use super::desk::{Desk, Walk};
 use super::{Engine, Reconciled};
 use crate::order::Source;
 use crate::ports::{Fault, Fence, Sheaf};
@@ -26,8 +26,11 @@ impl Engine {
     pub async fn reconcile_pass(&self) -> Result<Reconciled, Fault> {
         let mut sum = Reconciled::default();
         for desk in self.all_desks() {
-            if let Some(fence) = desk.fence() {
-                self.reconcile_desk(&desk, fence, &mut sum).await?;
+            if let Some(fence) = desk.fence()
+                && let Err(fault) = self.reconcile_desk(&desk, fence, &mut sum).await
+            {
+                // The other sales go on; this one goes on where it stood.
+                self.faulted(&fault);
             }
         }
         Ok(sum)
@@ -39,30 +42,24 @@ impl Engine {
             self.release(desk, &owed).await;
         }
         self.complete_movements(desk, fence, sum).await?;
-        let walk = *lock(&desk.walk);
         // Holds that nobody has seen with a row yet. The walk does not pass one that is too young.
-        let mut fresh = walk.fresh;
+        let Walk { mut fresh, mut round, .. } = desk.walk_of(fence.epoch);
         loop {
             let Some(page) = self.reconcile_page(desk, fence, fresh, self.settings.hold_age_ms, sum).await? else { return Ok(()) };
             match page.next {
                 Some(next) if !page.waiting => fresh = next,
                 Some(_) | None => break,
             }
+            desk.walked(Walk { epoch: fence.epoch, fresh, round });
         }
         // All holds, slowly: one whose order died while its release was lost.
-        let mut round = walk.round;
         for _ in 0..ROUND_PAGES {
             let Some(page) = self.reconcile_page(desk, fence, round, self.settings.hold_age_ms, sum).await? else { return Ok(()) };
             round = page.next.unwrap_or(0);
+            desk.walked(Walk { epoch: fence.epoch, fresh, round });
             if round == 0 {
                 break;
             }
-        }
-        let mut walk = lock(&desk.walk);
-        // A new epoch has begun its walk from the start meanwhile.
-        if desk.sale().epoch == fence.epoch {
-            walk.fresh = fresh;
-            walk.round = round;
         }
         Ok(())
     }

@@ -4,10 +4,13 @@
 //! reason and never holds up its neighbours; what it carried is recorded from its holds.
 
 use super::Engine;
+use super::desk::lock;
 use crate::message::{self, Decoded};
 use crate::order::{Order, Source, Status};
 use crate::ports::{Fault, Handle, Message, Recorded, Sheaf, Unrecordable};
-use crate::words::Batch;
+use crate::words::{Batch, BatchId};
+use std::collections::HashMap;
+use std::sync::Mutex;
 
 /// Messages that one pass takes.
 const MESSAGES_MAX: usize = 64;
@@ -15,6 +18,32 @@ const MESSAGES_MAX: usize = 64;
 const AGAIN_MS: u64 = 500;
 /// How long a message of a later version waits: for a newer node, or for an upgrade.
 const LATER_VERSION_MS: u64 = 5_000;
+
+/// Batches that the ledger did not take while it took their neighbours, and how often.
+#[derive(Default)]
+pub(super) struct Failures(Mutex<HashMap<BatchId, u32>>);
+
+impl Failures {
+    /// Batches that are remembered; what is forgotten is only tried a little longer.
+    const MAX: usize = 10_000;
+
+    fn count(&self, batch: BatchId) -> u32 {
+        let mut counts = lock(&self.0);
+        if counts.len() >= Self::MAX {
+            counts.clear();
+        }
+        let count = counts.entry(batch).or_default();
+        *count += 1;
+        *count
+    }
+
+    fn forget(&self, batch: BatchId) {
+        let mut counts = lock(&self.0);
+        if !counts.is_empty() {
+            counts.remove(&batch);
+        }
+    }
+}
 
 /// A message that is a batch.
 struct Carried {
@@ -95,9 +124,9 @@ impl Engine {
             }
         }
         for (message, fault) in failed {
-            // Only a neighbour that went shows that it is the message and not the ledger.
-            if one_went && message.deliveries >= self.settings.deliveries_max {
-                self.park(message.handle, &format!("not recorded in {} deliveries: {fault}", message.deliveries)).await;
+            // Only a neighbour that went shows that it is the message and not the ledger: only those failures count.
+            if one_went && self.failures.count(message.batch.id) >= self.settings.deliveries_max {
+                self.park(message.handle, &format!("not recorded while its neighbours were, {} times: {fault}", self.settings.deliveries_max)).await;
             } else {
                 self.stores.queue.later(vec![message.handle], AGAIN_MS).await;
             }
@@ -109,7 +138,10 @@ impl Engine {
         let mut done = Vec::with_capacity(carried.len());
         for (message, result) in carried.into_iter().zip(results) {
             match result {
-                Ok(()) => done.push(message.handle),
+                Ok(()) => {
+                    self.failures.forget(message.batch.id);
+                    done.push(message.handle);
+                }
                 Err(Unrecordable::UnknownSale) => self.park(message.handle, &format!("the ledger has no sale {}", message.batch.sale)).await,
                 Err(Unrecordable::DeletedByHand(digest)) => {
                     let why = format!("order {}-{} has a history but no row: deleted by hand; the sale is stopped", message.batch.sale, digest.hex());
@@ -148,6 +180,11 @@ impl Engine {
         self.meters.lag_ms.add(lag_ms);
         if let Some(time) = latest {
             self.note_time(time);
+        }
+        for orders in sheaves.iter().flatten() {
+            if let Some(desk) = orders.first().and_then(|order| self.desk(order.sale)) {
+                desk.remember(orders.iter().map(|order| order.ask.digest));
+            }
         }
         Ok(sheaves)
     }

@@ -31,7 +31,7 @@ pub struct Settings {
     pub asks_max: usize,
     /// Most committed messages that lie unrecorded; above it, `overloaded`.
     pub backlog_max: u64,
-    /// Deliveries after which a message that alone cannot be recorded is parked.
+    /// Failures, while its neighbours were recorded, after which a message is parked.
     pub deliveries_max: u32,
     /// Most holds or rows that one step of a background pass looks at.
     pub page_max: usize,

@@ -49,7 +49,14 @@ impl Watch {
         }
         for order in orders {
             let id = order.id();
-            let Some(waiters) = waiting.remove(&id) else { continue };
+            let Some(mut waiters) = waiting.remove(&id) else { continue };
+            // Nearly always there is one, and it waits for just this.
+            if waiters.len() == 1 && waiters[0].above < order.version {
+                if let Some(waiter) = waiters.pop() {
+                    drop(waiter.reply.send(Outcome::Row(Box::new(order))));
+                }
+                continue;
+            }
             let (mut told, rest): (Vec<_>, Vec<_>) = waiters.into_iter().partition(|waiter| order.version > waiter.above);
             if !rest.is_empty() {
                 waiting.insert(id, rest);

@@ -39,10 +39,11 @@ pub(super) async fn a_withdrawal_is_taken_once_and_finished_once(rig: &dyn GateR
     use WithdrawHeld::{Finished, Held, Short};
     let gate = rig.gate();
     let fence = open(&*gate, "withdraw", 10).await;
-    assert_eq!(withdraw(&*gate, fence, "a", 4).await, (Held, 6));
-    assert_eq!(withdraw(&*gate, fence, "a", 4).await, (Held, 6), "one key, one withdrawal");
+    assert_eq!(withdraw(&*gate, fence, "a", 4).await, (Held(4), 6));
+    assert_eq!(withdraw(&*gate, fence, "a", 4).await, (Held(4), 6), "one key, one withdrawal");
+    assert_eq!(withdraw(&*gate, fence, "a", 1).await, (Held(4), 6), "a key stands for what it took, whatever is asked for later");
     assert_eq!(withdraw(&*gate, fence, "b", 7).await, (Short(6), 6));
-    assert_eq!(withdraw(&*gate, fence, "b", 6).await, (Held, 0), "a key that was short was not taken");
+    assert_eq!(withdraw(&*gate, fence, "b", 6).await, (Held(6), 0), "a key that was short was not taken");
     let (raises, mut out) = gate.pending(fence).await.expect("answers").expect("the fence is right");
     out.sort_by(|a, b| a.key.cmp(&b.key));
     assert_eq!((raises, out), (1, vec![withdrawal("a", 4), withdrawal("b", 6)]), "with actor and reason, so that it can be recorded");
@@ -56,7 +57,7 @@ pub(super) async fn a_withdrawal_is_taken_once_and_finished_once(rig: &dyn GateR
     }
     let books = books(&*gate, fence).await;
     assert_eq!((books.withdrawals, books.withdrawn), (vec![], vec![key("a"), key("b")]));
-    assert_eq!(withdraw(&*gate, fence, "unknown", 1).await, (Held, 5), "a key that never was out can be taken");
+    assert_eq!(withdraw(&*gate, fence, "unknown", 1).await, (Held(1), 5), "a key that never was out can be taken");
 }
 
 pub(super) async fn the_books_are_the_sum_of_what_was_done(rig: &dyn GateRig) {
@@ -96,7 +97,7 @@ pub(super) async fn the_books_are_the_sum_of_what_was_done(rig: &dyn GateRig) {
                 }
                 _ => {
                     let text = format!("out-{turn}");
-                    if withdraw(&*gate, fence, &text, 2).await.0 == WithdrawHeld::Held {
+                    if withdraw(&*gate, fence, &text, 2).await.0 == WithdrawHeld::Held(2) {
                         let give_back = seeded.below(2) == 0;
                         finish(&*gate, fence, &text, give_back).await;
                         out += if give_back { 0 } else { 2 };
