@@ -595,6 +595,12 @@ pub struct LedgerBooks {
 /// effect of a writing method unknown, but whole: all of it or nothing.
 #[async_trait]
 pub trait Ledger: Send + Sync {
+    /// Whether nobody but this process can write the ledger while it is open. What other nodes might have done need then
+    /// not be looked for.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
     /// The ledger's clock. Never goes back, not over a restart either.
     async fn now(&self) -> Result<Time, Fault>;
 

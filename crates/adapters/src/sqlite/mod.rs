@@ -270,6 +270,11 @@ impl Drop for SqliteLedger {
 
 #[async_trait]
 impl Ledger for SqliteLedger {
+    // Its directory is locked, and uniqueness is held by an index in this process.
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
     async fn now(&self) -> Result<Time, Fault> {
         let now_ms = self.clock.now_ms();
         if now_ms <= self.clock.mark_ms() {

@@ -260,6 +260,8 @@ impl Engine {
             let after = match desk.loading() {
                 Loading::Begin => None,
                 Loading::At(at) => Some(at),
+                // All rows of an exclusive ledger were put in when this node recorded them.
+                Loading::Done if self.stores.ledger.is_exclusive() => return Ok(()),
                 Loading::Done => return self.load_newest(desk).await,
             };
             let page = self.stores.ledger.page(desk.id, after, self.settings.page_max).await?;

@@ -102,8 +102,11 @@ impl Engine {
         }
     }
 
-    /// Tells the waiting what became of an order.
+    /// Tells the waiting what became of an order, and takes note that it has a row.
     pub(super) fn tell(&self, order: &Order) {
+        if let Some(desk) = self.desk(order.sale) {
+            desk.remember(std::iter::once(order.ask.digest));
+        }
         self.watch.tell(vec![order.clone()]);
     }
 }
