@@ -2,8 +2,8 @@
 //! knows no path.
 
 use crate::config::Http;
+use crate::http::Door;
 use crate::tasks::Tasks;
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, header};
 use axum::response::Response;
@@ -16,26 +16,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tower_service::Service as _;
 
 /// Milliseconds after an accept failed for want of descriptors.
 const AFTER_ACCEPT_MS: u64 = 50;
 
-/// Serves routers, each on its listener, until the tasks close: on so many threads, each of which accepts by itself.
-pub fn serve(tasks: &Tasks, threads: usize, listeners: Vec<(std::net::TcpListener, Router)>, limits: &Http) -> std::io::Result<()> {
+/// Serves doors, each on its listener, until the tasks close: on so many threads, each of which accepts by itself.
+pub fn serve(tasks: &Tasks, threads: usize, listeners: Vec<(std::net::TcpListener, Door)>, limits: &Http) -> std::io::Result<()> {
     let places: Vec<_> = listeners.iter().map(|_| Arc::new(Semaphore::new(limits.connections_max))).collect();
     let http = http(limits);
     let mut ports = Vec::new();
-    for ((listener, router), places) in listeners.into_iter().zip(places) {
+    for ((listener, door), places) in listeners.into_iter().zip(places) {
         listener.set_nonblocking(true)?;
-        ports.push((Arc::new(listener), router, places));
+        ports.push((Arc::new(listener), door, places));
     }
     tasks.serve_on_threads(threads, || {
         let (tasks, ports, http) = (tasks.clone(), ports.clone(), http.clone());
         async move {
-            for (listener, router, places) in ports {
+            for (listener, door, places) in ports {
                 match listener.try_clone().and_then(TcpListener::from_std) {
-                    Ok(listener) => tasks.serve(accept(tasks.clone(), listener, router, http.clone(), places)),
+                    Ok(listener) => tasks.serve(accept(tasks.clone(), listener, door, http.clone(), places)),
                     Err(e) => tracing::error!(error = %e, "a thread cannot accept connections"),
                 }
             }
@@ -55,7 +54,7 @@ fn http(limits: &Http) -> http1::Builder {
     http
 }
 
-async fn accept(tasks: Tasks, listener: TcpListener, router: Router, http: http1::Builder, places: Arc<Semaphore>) {
+async fn accept(tasks: Tasks, listener: TcpListener, door: Door, http: http1::Builder, places: Arc<Semaphore>) {
     loop {
         // A place first: who finds none waits in the kernel's queue, whose length is the kernel's limit.
         let Some(place) = tasks.unless_closing(places.clone().acquire_owned()).await else { return };
@@ -63,9 +62,9 @@ async fn accept(tasks: Tasks, listener: TcpListener, router: Router, http: http1
         let Some(accepted) = tasks.unless_closing(listener.accept()).await else { return };
         match accepted {
             Ok((stream, _)) => {
-                let (tasks, router, http) = (tasks.clone(), router.clone(), http.clone());
+                let (tasks, door, http) = (tasks.clone(), door.clone(), http.clone());
                 tasks.clone().serve(async move {
-                    connection(&tasks, stream, router, &http).await;
+                    connection(&tasks, stream, door, &http).await;
                     drop(place);
                 });
             }
@@ -77,20 +76,15 @@ async fn accept(tasks: Tasks, listener: TcpListener, router: Router, http: http1
     }
 }
 
-async fn connection(tasks: &Tasks, stream: TcpStream, router: Router, http: &http1::Builder) {
+async fn connection(tasks: &Tasks, stream: TcpStream, door: Door, http: &http1::Builder) {
     // An answer is one write: nothing to gain from waiting for more.
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let door = Arc::new(door);
     let service = service_fn(move |request: Request<Incoming>| {
-        let mut router = router.clone();
-        async move {
-            let response = match router.call(request.map(Body::new)).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            };
-            Ok::<_, Infallible>(dressed(response))
-        }
+        let door = Arc::clone(&door);
+        async move { Ok::<_, Infallible>(dressed(door.answer(request.map(Body::new)).await)) }
     });
     let connection = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);

@@ -20,8 +20,11 @@ pub mod demo;
 use crate::config::{Auth as AuthSettings, Config, Envelope};
 use crate::tasks::Tasks;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::Request;
 use axum::http::request::Parts;
+use axum::response::Response;
 use context::Context;
 use problem::{Code, Problem};
 use sale::ports::Clock;
@@ -30,6 +33,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::Semaphore;
+use tower_service::Service as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -141,18 +145,42 @@ fn health_routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(health::live)).routes(routes!(health::ready)).routes(routes!(metrics::show))
 }
 
+/// What a listener serves.
+#[derive(Clone)]
+pub struct Door {
+    router: Router,
+    /// Set where buyers come in: their purchases do not go through the router.
+    buyers: Option<Arc<App>>,
+}
+
+impl Door {
+    /// Answers a request.
+    pub async fn answer(&self, request: Request<Body>) -> Response {
+        if let Some(app) = &self.buyers
+            && let Some(sale) = orders::sale_of_buy(request.method(), request.uri().path())
+        {
+            let (parts, body) = request.into_parts();
+            return orders::buy_directly(app, sale, parts, body).await;
+        }
+        match self.router.clone().call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
 /// What the buyers' listener serves.
-pub fn public(app: Arc<App>) -> Router {
+pub fn public(app: Arc<App>) -> Door {
     let router: Router<Arc<App>> = public_routes().into();
     let router = router.merge(openapi::router()).merge(crate::page::router());
     let router = if app.demo { router.merge(demo::router()) } else { router };
-    finished(router, app)
+    Door { buyers: Some(app.clone()), router: finished(router, app) }
 }
 
 /// What the operators' listener serves.
-pub fn admin(app: Arc<App>) -> Router {
+pub fn admin(app: Arc<App>) -> Door {
     let router: Router<Arc<App>> = admin_routes().merge(health_routes()).into();
-    finished(router.merge(openapi::router()), app)
+    Door { buyers: None, router: finished(router.merge(openapi::router()), app) }
 }
 
 fn finished(router: Router<Arc<App>>, app: Arc<App>) -> Router {

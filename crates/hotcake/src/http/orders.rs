@@ -1,5 +1,6 @@
 //! Buyers' orders: buy, look, cancel, pay. Each parses, calls one function of the engine and maps its answer.
 
+use super::App;
 use super::auth::Buyer;
 use super::bodies::OrderBody;
 use super::bodies::PaymentBody;
@@ -9,14 +10,16 @@ use super::strict;
 use crate::http::envelope;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, RawQuery};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::extract::{FromRequestParts as _, Query, RawQuery};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use sale::order::{Order, PaymentState, Status};
 use sale::ports::{Paid, Paying};
 use sale::purchase::{Answer, Cancelled, Shown, Wish};
 use sale::words::{Busy, BuyerId, OrderId, PurchaseKey, Quantity, Refusal, SaleId};
 use serde::Deserialize;
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// Longest wait for a row, in seconds.
@@ -63,6 +66,23 @@ pub async fn buy(
     let answer = decided(&context, Who { sale, buyer, ticket: query.as_deref().and_then(ticket_in) }, &headers, body).await;
     context.app.meters.purchase(&answer, context.app.clock.elapsed_us().saturating_sub(started_us));
     answer
+}
+
+/// The sale of a request that buys, if its path says so plainly. Whatever is not plain is the router's.
+pub fn sale_of_buy(method: &Method, path: &str) -> Option<SaleId> {
+    let sale = path.strip_prefix("/v1/sales/")?.strip_suffix("/orders")?;
+    (method == Method::POST).then(|| sale.parse().ok()).flatten()
+}
+
+/// [`buy`] without the router: the one route that carries the stampede.
+pub async fn buy_directly(app: &Arc<App>, sale: SaleId, mut parts: Parts, body: Body) -> Response {
+    let bought = async {
+        let context = Context::from_request_parts(&mut parts, app).await?;
+        let buyer = Buyer::from_request_parts(&mut parts, app).await?;
+        let query = RawQuery(parts.uri.query().map(str::to_owned));
+        buy(context, InSale(sale), buyer, std::mem::take(&mut parts.headers), query, body).await
+    };
+    bought.await.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// Who buys where, with the ticket of an earlier answer.
