@@ -125,17 +125,18 @@ fn c35_a_second_sigterm_ends_it_at_once_and_the_next_start_is_whole() {
     let mut server = Server::start(dir.path(), "127.0.0.1:0");
     let address = server.address().to_owned();
     // A request whose body never comes: an orderly stop waits for it until its time is over, which is seconds.
+    let made = hotcake().args(["token", "--buyer", "slow", "--data-dir"]).arg(dir.path()).output().expect("the binary starts");
+    let token = String::from_utf8(made.stdout).expect("a token is ASCII");
     let mut slow = TcpStream::connect(&address).expect("the server listens");
-    write!(
-        slow,
-        "POST /v1/sales/demo/orders HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{{"
-    )
-    .expect("the server reads");
+    let head = "Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{";
+    let request = format!("POST /v1/sales/demo/orders HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n{head}", token.trim());
+    slow.write_all(request.as_bytes()).expect("the server reads");
     server.terminate();
     wait_for("the stop to begin", Duration::from_secs(5), || (get(&address, "/readyz") != Some(200)).then_some(()));
     server.terminate();
     let second = now();
-    server.wait_for_end(Duration::from_secs(5));
+    let ended = server.wait_for_end(Duration::from_secs(8));
+    assert_eq!(ended.code(), Some(1), "what was on its way was not waited for");
     assert!(second.elapsed() < Duration::from_secs(1), "ended {:?} after the second signal", second.elapsed());
     drop(slow);
     Server::start(dir.path(), "127.0.0.1:0").audit("");
