@@ -1,6 +1,8 @@
 //! The embedded ledger against what a file can suffer: restarts, crashes, faults inside a transaction, flipped bytes, a
 //! hand in the rows, clocks that jump. The contract of its port is tried in `contract.rs`.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+
 use adapters::sqlite::SqliteLedger;
 use rusqlite::Connection;
 use sale::contract::{self, Seeded, ask, ask_keyed, hurried, late_ask, terms};
