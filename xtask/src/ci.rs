@@ -75,10 +75,10 @@ fn install() -> Result<(), String> {
 
 /// The real binary, as a stranger would meet it: a server of its own, a load over TCP, the audit of all laws at its end.
 fn smoke(root: &Path) -> Result<(), String> {
-    let binary = root.join("target/release/hotcake");
-    run_command(Command::new(&binary).arg("--version"))?;
-    let dir = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
-    let mut bench = Command::new(&binary);
+    // Through cargo, which knows where it built.
+    let run = ["run", "--release", "--quiet", "--package", "hotcake", "--"];
+    run_command(cargo(root, &run).arg("--version"))?;
+    let mut bench = cargo(root, &run);
     bench.args(["bench", "--purchases", "20000", "--units", "3000", "--buyers", "8000", "--cancel-percent", "5", "--pay-percent", "20"]);
-    run_command(bench.current_dir(dir.path()))
+    run_command(&mut bench)
 }

@@ -82,7 +82,7 @@ fn how(root: &Path, options: &Options) -> String {
     let shown =
         Command::new(root.join("target/release/hotcake")).args(["config", "show", "--json"]).current_dir(std::env::temp_dir()).output();
     let shown: Value = shown.ok().and_then(|output| serde_json::from_slice(&output.stdout).ok()).unwrap_or_default();
-    let window = shown["protocol"]["gather_us"].as_u64().map_or_else(|| "its default".to_owned(), |us| format!("{us} µs"));
+    let window = shown["protocol.gather_us"]["value"].as_str().map_or_else(|| "its default".to_owned(), |us| format!("{us} µs"));
     format!(
         "generator hotcake bench (one thread), {} keep-alive connections, gathering window {window}, Prefer: wait=3, limit 2, distinct buyers; {} rounds of {} s, the first 0.5 s left out",
         options.connections, options.rounds, options.seconds

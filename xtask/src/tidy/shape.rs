@@ -1,7 +1,7 @@
 //! Rules about the shape of files: heads, lengths, names, what must not stand in them.
 
 use super::{Breach, each_line};
-use crate::tree::File;
+use crate::tree::{File, Line};
 
 const LINES_MAX: usize = 400;
 
