@@ -564,3 +564,27 @@ async fn what_is_due_is_known_after_a_restart_and_paid_orders_are_not_due() {
     ledger.change_sale(one, &SaleChange::Stop("test".into())).await.unwrap();
     assert_eq!(ledger.due(100).await.unwrap(), due[1..], "a stopped sale's orders still expire");
 }
+
+#[tokio::test]
+async fn c34_a_flipped_byte_in_the_middle_of_the_log_is_refused() {
+    let (_directory, path, ledger) = fresh();
+    let id = open_sale(&ledger, "log", 100).await;
+    for number in 0..20 {
+        record(&ledger, id, vec![ask(id, &format!("buyer-{number}"), 1)]).await;
+    }
+    // As a kill -9 leaves it: the log is there, and holds what was acknowledged.
+    let copy = tempfile::tempdir().unwrap();
+    let (database, log) = (copy.path().join("ledger.db"), copy.path().join("ledger.db-wal"));
+    fs::copy(&path, &database).unwrap();
+    fs::copy(path.with_extension("db-wal"), &log).unwrap();
+    let whole = fs::read(&log).unwrap();
+    let written = whole.len() - whole.iter().rev().take_while(|byte| **byte == 0).count();
+    let mut damaged = whole.clone();
+    damaged[written / 2] ^= 1;
+    fs::write(&log, &damaged).unwrap();
+    let refused = SqliteLedger::open(&database).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("ledger.db-wal"), "{refused}");
+    fs::write(&log, &whole).unwrap();
+    let opened = SqliteLedger::open(&database).unwrap();
+    assert_eq!(sale_now(&opened, id).await.left, 80);
+}

@@ -270,20 +270,20 @@ fn demo_lines(running: &Running, directory: &Path, keys: &DevelopmentKeys, token
 Paste, in this order: buy, show, pay, audit. TOKEN is the buyer alice's, for a day; each key names one purchase.
 
 TOKEN='{token}'
-buy() {{ curl -s {url}/v1/sales/{DEMO_SALE}/orders -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H "Idempotency-Key: $1" -H 'Prefer: wait=3' -d '{{"quantity":1}}'; }}
+buy() {{ curl -s {url}/v1/sales/{DEMO_SALE}/orders -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H "Idempotency-Key: $1" -H 'Prefer: wait=3' -w '\n' -d '{{"quantity":1}}'; }}
 buy first
 ORDER={url}/v1/orders/$(buy first | sed 's/.*"id":"\([^"]*\)".*/\1/')
-curl -s "$ORDER" -H "Authorization: Bearer $TOKEN"
-curl -s -X POST "$ORDER/pay" -H "Authorization: Bearer $TOKEN"
+curl -s -w '\n' "$ORDER" -H "Authorization: Bearer $TOKEN"
+curl -s -w '\n' -X POST "$ORDER/pay" -H "Authorization: Bearer $TOKEN"
 
 Another one, cancelled:
 
 ORDER={url}/v1/orders/$(buy second | sed 's/.*"id":"\([^"]*\)".*/\1/')
-curl -s -X POST "$ORDER/cancel" -H "Authorization: Bearer $TOKEN"
+curl -s -w '\n' -X POST "$ORDER/cancel" -H "Authorization: Bearer $TOKEN"
 
 As an operator:
 
-curl -s {admin_url}/v1/admin/audit -H 'Authorization: Bearer {key}'
+curl -s -w '\n' {admin_url}/v1/admin/audit -H 'Authorization: Bearer {key}'
 {program} sale list{place}
 {program} audit{place}
 {program} token --buyer bob{place}

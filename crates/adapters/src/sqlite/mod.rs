@@ -152,6 +152,8 @@ impl SqliteLedger {
     /// # Errors
     /// As [`SqliteLedger::open`].
     pub fn open_at(path: &Path, wall: Time) -> Result<Self, OpenError> {
+        // Before SQLite reads its log and drops what stands behind a damaged frame.
+        crate::embedded::log::check(path).map_err(|e| OpenError { what: e.to_string() })?;
         schema::ensure(path)?;
         let sql = schema::open_writer(path).map_err(|e| OpenError::damaged(path, &e))?;
         let reader = || schema::open_reader(path).map_err(|e| OpenError::damaged(path, &e));
