@@ -40,7 +40,7 @@ fn c02_c11_kill_nine_under_load_twenty_times_in_a_row_loses_nothing() {
         let (purchases, patience) = if rides_through { ("6000", "20") } else { ("200000", "0.3") };
         let run = (seed as u32).wrapping_mul(1000).wrapping_add(round as u32).to_string();
         let args = ["--purchases", purchases, "--patience", patience, "--seed", &run, "--cancel-percent", "10", "--pay-percent", "10"];
-        let mut load = server.load(dir.path(), "kill", &file, &args);
+        let load = server.load(dir.path(), "kill", &file, &args);
 
         wait_for("the load's first answers", Duration::from_secs(20), || (lines_of(&file) > 0).then_some(()));
         let moment = now() + Duration::from_micros(draws.below(if rides_through { 120_000 } else { 400_000 }));
@@ -48,16 +48,16 @@ fn c02_c11_kill_nine_under_load_twenty_times_in_a_row_loses_nothing() {
         let address = server.address().to_owned();
         server.kill_nine();
         let killed = now();
+        let mut riding = Some(load);
         if !rides_through {
-            let ended = load.wait().expect("the generator is ours");
-            assert_eq!(ended.code(), Some(4), "round {round}: the generator says that the server is unreachable");
+            let (code, _) = riding.take().expect("it was put there").end();
+            assert_eq!(code, Some(4), "round {round}: the generator says that the server is unreachable");
         }
         let over = killed.elapsed();
         server = Server::start(dir.path(), if rides_through { &address } else { "127.0.0.1:0" });
         let started = killed.elapsed();
-        if rides_through {
-            let output = load.wait_with_output().expect("the generator is ours");
-            let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the generator prints JSON");
+        if let Some(load) = riding {
+            let (_, said) = load.end();
             // Its own audit cannot reach the new operators' address; every purchase must have come to its end all the same.
             let outcomes: Vec<&str> =
                 said["outcomes"].as_array().expect("outcomes").iter().filter_map(|row| row["outcome"].as_str()).collect();
@@ -96,7 +96,7 @@ fn c35_sigterm_under_load_says_not_ready_first_drains_and_loses_nothing() {
     let mut server = Server::start(dir.path(), "127.0.0.1:0");
     server.sale("stop", 1_000_000);
     let file = dir.path().join("told");
-    let mut load = server.load(dir.path(), "stop", &file, &["--purchases", "400000", "--patience", "0.3"]);
+    let load = server.load(dir.path(), "stop", &file, &["--purchases", "400000", "--patience", "0.3"]);
     wait_for("the load's first answers", Duration::from_secs(20), || (lines_of(&file) > 0).then_some(()));
     let address = server.address().to_owned();
     assert_eq!(get(&address, "/readyz"), Some(200));
@@ -112,7 +112,7 @@ fn c35_sigterm_under_load_says_not_ready_first_drains_and_loses_nothing() {
     let ended = server.wait_for_end(Duration::from_secs(12));
     assert!(told_to_stop.elapsed() <= Duration::from_secs(10), "drained in {:?}", told_to_stop.elapsed());
     assert_eq!(ended.code(), Some(0), "a stop that was asked for is no failure");
-    load.wait().expect("the generator is ours");
+    load.end();
 
     let server = Server::start(dir.path(), "127.0.0.1:0");
     server.audit(&std::fs::read_to_string(&file).expect("the tales are there"));

@@ -134,7 +134,7 @@ impl Server {
     }
 
     /// The load generator against this server; `told` gets what every buyer was told.
-    pub fn load(&self, dir: &Path, sale: &str, told: &Path, args: &[&str]) -> Child {
+    pub fn load(&self, dir: &Path, sale: &str, told: &Path, args: &[&str]) -> Load {
         let mut command = hotcake();
         command.args([
             "bench",
@@ -147,7 +147,29 @@ impl Server {
             self.said("operator_key"),
         ]);
         command.args(["--sale", sale, "--connections", "64", "--data-dir"]).arg(dir).arg("--told").arg(told).args(args);
-        command.current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the generator starts")
+        command.current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        Load(command.spawn().expect("the generator starts"))
+    }
+}
+
+/// A load under way. Dropping it kills it.
+pub struct Load(Child);
+
+impl Load {
+    /// Waits for its end: the exit code, and the JSON that it printed.
+    pub fn end(mut self) -> (Option<i32>, Value) {
+        let mut text = String::new();
+        self.0.stdout.take().expect("stdout is piped").read_to_string(&mut text).expect("stdout is text");
+        let status = self.0.wait().expect("it is ours");
+        (status.code(), serde_json::from_str(&text).unwrap_or_else(|e| panic!("the generator printed no JSON: {e} in {text:?}")))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
