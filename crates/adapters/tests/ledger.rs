@@ -55,7 +55,7 @@ fn paying(id: &str, order: &Order) -> Paying {
     Paying { payment: id.parse().unwrap(), order: order.id(), amount: order.ask.amount() }
 }
 
-async fn pass(ledger: &dyn Ledger, until: Time) {
+async fn wait_until(ledger: &dyn Ledger, until: Time) {
     while ledger.now().await.unwrap() < until {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -167,7 +167,7 @@ async fn busy(ledger: &dyn Ledger, seed: u64) -> (Vec<SaleId>, Vec<OrderId>) {
     // One that expires, is paid too late, and buys again.
     let old = hurried(ask(sales[0], "slow", 1));
     let row = record(ledger, sales[0], vec![old.clone()]).await.remove(0);
-    pass(ledger, row.pay_by.unwrap()).await;
+    wait_until(ledger, row.pay_by.unwrap()).await;
     assert!(matches!(ledger.close(row.id(), Closing::Expire, None).await.unwrap(), Closed::Row(..)));
     for (payment, buys) in [("late-1", true), ("late-2", false)] {
         assert!(matches!(ledger.pay(&paying(payment, &row)).await.unwrap(), Paid::Late(_)));
@@ -511,7 +511,7 @@ async fn c21_the_clock_never_goes_back_over_a_restart() {
     let ledger = SqliteLedger::open_at(&path, noon.after_ms(-2 * HOUR_MS)).unwrap();
     let back = ledger.now().await.unwrap();
     assert!(back >= told && back.since_ms(told) < HOUR_MS, "{back:?}");
-    pass(&ledger, back.after_ms(2)).await;
+    wait_until(&ledger, back.after_ms(2)).await;
     assert_eq!(ledger.due(10).await.unwrap(), []);
     // A crash right now, and the wall clock back again: even a time that was told and never stored is not undercut.
     let told = ledger.now().await.unwrap();
@@ -548,7 +548,7 @@ async fn what_is_due_is_known_after_a_restart_and_paid_orders_are_not_due() {
     }
     due.sort();
     let due: Vec<OrderId> = due.into_iter().map(|(_, id)| id).collect();
-    pass(&ledger, last).await;
+    wait_until(&ledger, last).await;
     assert_eq!(ledger.due(100).await.unwrap(), due);
     assert_eq!(ledger.due(3).await.unwrap(), due[..3]);
     // Paid in the same group in which it is asked who is due.

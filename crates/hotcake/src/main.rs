@@ -42,7 +42,9 @@ fn dispatch(config: Option<&std::path::Path>, verb: Verb) -> Result<ExitCode, Ex
         Verb::Rebuild(on) => commands::sale::operate(config, &on, "rebuild"),
         Verb::Reconcile(on) => commands::sale::reconcile(config, &on),
         Verb::Order(OrderVerb::Show(on)) => commands::order::show(config, &on),
-        Verb::Order(OrderVerb::List { sale, limit, cursor, server }) => commands::order::list(config, &sale, limit, cursor.as_deref(), &server),
+        Verb::Order(OrderVerb::List { sale, limit, cursor, server }) => {
+            commands::order::list(config, &sale, limit, cursor.as_deref(), &server)
+        }
         Verb::Order(OrderVerb::Refund(on)) => commands::order::refund(config, &on),
         Verb::Token(arguments) => commands::token::run(config, &arguments),
         Verb::Bench(arguments) => return Ok(bench::run(*arguments)),

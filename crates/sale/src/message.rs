@@ -125,7 +125,9 @@ impl TryFrom<AskBody> for Ask {
         let text = |e: crate::words::Invalid| e.what;
         let late = match body.late {
             None => None,
-            Some(late) => Some(Box::new(LatePayment { payment: late.payment.parse::<PaymentId>().map_err(text)?, expired: digest(late.expired)? })),
+            Some(late) => {
+                Some(Box::new(LatePayment { payment: late.payment.parse::<PaymentId>().map_err(text)?, expired: digest(late.expired)? }))
+            }
         };
         Ok(Self {
             digest: digest(body.digest)?,

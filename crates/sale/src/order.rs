@@ -84,7 +84,8 @@ pub enum Stock {
 
 impl Status {
     /// All of them, in the order of their codes.
-    pub const ALL: [Self; 7] = [Self::Processing, Self::Confirmed, Self::Paid, Self::Cancelled, Self::Expired, Self::Rejected, Self::Refunded];
+    pub const ALL: [Self; 7] =
+        [Self::Processing, Self::Confirmed, Self::Paid, Self::Cancelled, Self::Expired, Self::Rejected, Self::Refunded];
 
     /// What `event` does to an order in this status. Total: every pair is written down.
     pub fn on(self, event: Event) -> Step {
@@ -103,7 +104,9 @@ impl Status {
             (Processing, Pay | Expire | Refund)
             | (Confirmed, Confirm | ConfirmPaid | Reject(_) | Refund)
             | (Paid, Confirm | ConfirmPaid | Reject(_) | Pay | Cancel | Expire)
-            | (Cancelled | Expired | Rejected | Refunded, Confirm | ConfirmPaid | Reject(_) | Pay | Cancel | Expire | Refund) => Step::Late(self),
+            | (Cancelled | Expired | Rejected | Refunded, Confirm | ConfirmPaid | Reject(_) | Pay | Cancel | Expire | Refund) => {
+                Step::Late(self)
+            }
         }
     }
 

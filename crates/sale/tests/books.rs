@@ -167,7 +167,14 @@ fn what_is_under_way_is_no_breach_of_l5() {
     gate.fact.left -= 2;
     gate.holds.push((Digest([9; 16]), 1));
     gate.fact.left -= 1;
-    let raise = Movement { key: "r2".parse().unwrap(), units: 3, number: Some(books.ledger.sale.raises + 1), actor: "op".into(), reason: String::new(), at: Time(1) };
+    let raise = Movement {
+        key: "r2".parse().unwrap(),
+        units: 3,
+        number: Some(books.ledger.sale.raises + 1),
+        actor: "op".into(),
+        reason: String::new(),
+        at: Time(1),
+    };
     books.ledger.movements.push(raise);
     books.ledger.sale.left += 3;
     books.ledger.sale.allotment += 3;
@@ -182,7 +189,14 @@ fn what_is_under_way_is_no_breach_of_l5() {
 fn what_cannot_be_checked_is_not_said_to_hold() {
     let (mut books, tales) = lawful();
     books.gate = None;
-    let payment = Payment { id: "late".parse().unwrap(), order: books.ledger.orders[0].id(), amount: 9_900, state: PaymentState::Late, bought: None, at: Time(1) };
+    let payment = Payment {
+        id: "late".parse().unwrap(),
+        order: books.ledger.orders[0].id(),
+        amount: 9_900,
+        state: PaymentState::Late,
+        bought: None,
+        at: Time(1),
+    };
     books.ledger.payments.push(payment);
     let unchecked = |report: sale::books::Report| -> Vec<Law> {
         report.laws.into_iter().filter(|(_, verdict)| matches!(verdict, Verdict::Unchecked(_))).map(|(law, _)| law).collect()

@@ -147,8 +147,10 @@ fn c06_a_gate_that_does_not_answer_a_check_back_rolls_nothing_back() {
         });
         assert!(matches!(w.buy(1, sale, "ann", "k", 1, 0).await, Some(Answer::Processing { .. })));
         w.clock.sleep_us(10_000_000).await;
-        let (committed, rolled_back, unknown) =
-            operate(&w, 1, |engine| async move { (engine.meters().checks_committed.get(), engine.meters().checks_rolled_back.get(), engine.meters().checks_unknown.get()) }).await;
+        let (committed, rolled_back, unknown) = operate(&w, 1, |engine| async move {
+            (engine.meters().checks_committed.get(), engine.meters().checks_rolled_back.get(), engine.meters().checks_unknown.get())
+        })
+        .await;
         assert_eq!((committed, rolled_back), (0, 0));
         assert!(unknown > 2, "it is asked again and again");
         fail_all(&w, &["gate.holds"], Fate::Refuse);
@@ -246,7 +248,13 @@ fn c16_poison_is_parked_and_holds_up_nobody() {
             w.queue.settle(receipt, Verdict::Commit).await;
         }
         // A whole batch of a sale that this ledger does not have.
-        let stray = Batch { id: BatchId { node: 99, number: 3 }, sale: "elsewhere".parse().unwrap(), epoch: Epoch(1), limit_per_buyer: 1, asks: vec![] };
+        let stray = Batch {
+            id: BatchId { node: 99, number: 3 },
+            sale: "elsewhere".parse().unwrap(),
+            epoch: Epoch(1),
+            limit_per_buyer: 1,
+            asks: vec![],
+        };
         let ask = Ask {
             digest: Digest([7; 16]),
             buyer: buyer("zoe"),
@@ -374,7 +382,17 @@ fn c26_a_buyer_has_at_most_the_limit_live_across_nodes_and_a_wipe() {
         w.gate.wipe();
         for key in ["d", "e"] {
             let told = w.insist(2, sale, "ann", key, 1).await;
-            let live = w.ledger.books(sale).await.unwrap().unwrap().orders.iter().filter(|order| order.status.is_live()).map(|order| order.ask.quantity.units()).sum::<i64>();
+            let live = w
+                .ledger
+                .books(sale)
+                .await
+                .unwrap()
+                .unwrap()
+                .orders
+                .iter()
+                .filter(|order| order.status.is_live())
+                .map(|order| order.ask.quantity.units())
+                .sum::<i64>();
             assert!(live <= 2, "{live} units live after {told:?}");
             assert!(live == 2 && matches!(told, Answer::Refused(Refusal::LimitReached(_))), "{told:?}");
         }
@@ -688,9 +706,15 @@ fn c24_one_buyer_with_many_keys_does_not_hold_up_the_others() {
                 (who, answer)
             }
         });
-        let (_, crowd) = futures_util::future::join(async move { first.buy(1, sale, "first", "k", 1, 0).await }, futures_util::future::join_all(crowd)).await;
+        let (_, crowd) =
+            futures_util::future::join(async move { first.buy(1, sale, "first", "k", 1, 0).await }, futures_util::future::join_all(crowd))
+                .await;
         for (who, answer) in crowd {
-            let fair = if who == "bot" { matches!(answer, Answer::Processing { .. } | Answer::Refused(Refusal::LimitReached(_))) } else { matches!(answer, Answer::Processing { .. }) };
+            let fair = if who == "bot" {
+                matches!(answer, Answer::Processing { .. } | Answer::Refused(Refusal::LimitReached(_)))
+            } else {
+                matches!(answer, Answer::Processing { .. })
+            };
             assert!(fair, "{who}: {answer:?}");
         }
     });

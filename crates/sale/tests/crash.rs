@@ -11,8 +11,8 @@ use sale::ports::{Clock as _, Paid, Paying, Withdrawal};
 use sale::purchase::{Answer, Cancelled, Operated, Stocked};
 use sale::words::*;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use world::faulty::Fate;
 use world::{World, terms};
 

@@ -142,7 +142,10 @@ fn schedule(seed: u64) {
     let opening = Rc::clone(&world);
     world.run_script(async move {
         opening.ask(1, move |engine| async move { engine.create(&terms, 8, "op").await }).await.unwrap().unwrap().unwrap();
-        while !matches!(opening.ask(1, move |engine| async move { engine.open(sale).await }).await, Some(Ok(sale::purchase::Operated::Done(_)))) {
+        while !matches!(
+            opening.ask(1, move |engine| async move { engine.open(sale).await }).await,
+            Some(Ok(sale::purchase::Operated::Done(_)))
+        ) {
             opening.clock.sleep_us(100_000).await;
         }
     });

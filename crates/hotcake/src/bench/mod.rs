@@ -210,7 +210,8 @@ fn signer(args: &BenchArgs, dir: Option<&Path>) -> Result<Signer, Failed> {
     let auth = load::load(None, Vec::new()).map_err(|wrong| Failed(2, wrong.to_string()))?.config.auth;
     let secret = keys.map_or(auth.buyer_secret, |keys| keys.buyer_secret);
     if secret.is_empty() {
-        let what = "no key to sign the buyers' tokens with: name the server's --data-dir (demo), or set auth.buyer_secret as that server has it";
+        let what =
+            "no key to sign the buyers' tokens with: name the server's --data-dir (demo), or set auth.buyer_secret as that server has it";
         return Err(Failed(2, what.into()));
     }
     Ok(Signer { secret: secret.into_bytes(), audience: auth.buyer_audience, expires })

@@ -296,7 +296,8 @@ impl State {
             return Err(Stale);
         }
         let sale = self.sales.entry(fence.sale).or_default();
-        let passed = |layer: &Option<Layer>, by: fn(&Epoch, &Epoch) -> bool| layer.as_ref().is_some_and(|layer| by(&layer.epoch, &fence.epoch));
+        let passed =
+            |layer: &Option<Layer>, by: fn(&Epoch, &Epoch) -> bool| layer.as_ref().is_some_and(|layer| by(&layer.epoch, &fence.epoch));
         if passed(&sale.current, Epoch::ge) || passed(&sale.loading, Epoch::gt) {
             return Err(Stale);
         }

@@ -95,7 +95,10 @@ impl Holds {
     /// Takes a slot out of its buyer's chain. The slot is empty already, so the chain is walked by number.
     fn unlink(&mut self, at: u32, gone: &Slot) {
         let chunks = &self.chunks;
-        let same = |&other: &u32| other == at || chunks[other as usize / CHUNK][other as usize % CHUNK].as_ref().is_some_and(|slot| slot.ask.buyer == gone.ask.buyer);
+        let same = |&other: &u32| {
+            other == at
+                || chunks[other as usize / CHUNK][other as usize % CHUNK].as_ref().is_some_and(|slot| slot.ask.buyer == gone.ask.buyer)
+        };
         let entry = self.by_buyer.find_entry(hash(&gone.ask.buyer), same).expect("each hold is in its buyer's chain");
         let newest = *entry.get();
         if newest == at {

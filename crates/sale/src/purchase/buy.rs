@@ -12,10 +12,10 @@ use super::intake::{Outcome, Pending, id_of};
 use super::{Answer, Wish};
 use crate::admit::{Denied, admit, admit_late};
 use crate::message;
-use crate::order::{Order, Source};
-use crate::ports::{Decision, Fault, Fence, Half, Held, Receipt, Seen, Sheaf, Verdict};
+use crate::order::Order;
+use crate::ports::{Decision, Fence, Half, Held, Receipt, Seen, Verdict};
 use crate::words::{Ask, Batch, BatchId, Busy, Digest, OrderId, Refusal, Sale, SaleId};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -45,13 +45,15 @@ impl Engine {
         let sale = desk.sale();
         let id = OrderId::of_purchase(wish.sale, &wish.buyer, &wish.key);
         let now = self.ledger_now();
-        let known = desk.may_know(id.digest) || wish.ticket.as_deref().is_some_and(|ticket| self.tickets.read(ticket, id, &wish.buyer).is_some());
+        let known =
+            desk.may_know(id.digest) || wish.ticket.as_deref().is_some_and(|ticket| self.tickets.read(ticket, id, &wish.buyer).is_some());
         let admitted = match admit(&sale, desk.is_whole(), wish.quantity, now) {
             Ok(admitted) => admitted,
             Err(denied) => return self.denied(&desk, id, &wish, known, denied).await,
         };
         let now_us = self.stores.clock.elapsed_us();
-        if !known && let Some(fact) = desk.fresh_fact(now_us, self.settings.fact_ms)
+        if !known
+            && let Some(fact) = desk.fresh_fact(now_us, self.settings.fact_ms)
             && fact.left < admitted.quantity.units()
         {
             return Answer::Refused(Refusal::SoldOut { left: fact.left });
@@ -244,56 +246,6 @@ impl Engine {
         (free, again)
     }
 
-    /// Before `limit_reached` is said: which of the buyer's holds are live orders? Answers those that have one for each
-    /// hold; gives back those of whose holds one was released, since there may be room now.
-    async fn limited(&self, desk: &Desk, fence: Fence, limited: Vec<(Pending, Vec<Ask>)>) -> Vec<Pending> {
-        if limited.is_empty() {
-            return Vec::new();
-        }
-        let holds: HashMap<_, _> = limited.iter().flat_map(|(_, holds)| holds).map(|ask| (ask.digest, ask.clone())).collect();
-        let alive = match self.alive(desk, fence, holds).await {
-            Ok(alive) => alive,
-            Err(fault) => {
-                self.faulted(&fault);
-                answer_all(limited.into_iter().map(|(pending, _)| pending).collect(), || Outcome::Busy(Busy::Overloaded));
-                return Vec::new();
-            }
-        };
-        let mut again = Vec::new();
-        for (pending, holds) in limited {
-            match holds.first() {
-                Some(first) if holds.iter().all(|hold| alive.contains(&hold.digest)) => {
-                    let live = OrderId { sale: desk.id, digest: first.digest };
-                    pending.answer(Outcome::Refused(Refusal::LimitReached(live)));
-                }
-                // A quantity above the limit of a buyer who holds nothing: admission lets none through, an older node may.
-                None => pending.answer(Outcome::Refused(Refusal::Quantity { quantity_max: desk.sale().terms.limit_per_buyer })),
-                Some(_) => again.push(pending),
-            }
-        }
-        again
-    }
-
-    /// Which of these holds have a live order. A dead one is released, one without a row is recorded from its hold.
-    async fn alive(&self, desk: &Desk, fence: Fence, mut holds: HashMap<Digest, Ask>) -> Result<HashSet<Digest>, Fault> {
-        let ids: Vec<_> = holds.keys().map(|&digest| OrderId { sale: desk.id, digest }).collect();
-        let mut rows: Vec<Order> = self.stores.ledger.orders(&ids).await?.into_iter().flatten().collect();
-        for order in &rows {
-            holds.remove(&order.ask.digest);
-        }
-        if !holds.is_empty() {
-            let sheaf = Sheaf { sale: desk.id, epoch: fence.epoch, source: Source::Hold, asks: holds.into_values().collect() };
-            let recorded: Vec<Order> = self.record_rows(vec![sheaf]).await?.into_iter().flatten().flatten().collect();
-            self.watch.tell(recorded.clone());
-            rows.extend(recorded);
-        }
-        let dead: Vec<_> = rows.iter().filter(|order| order.status.is_dead()).map(|order| order.ask.digest).collect();
-        if !dead.is_empty() {
-            self.release(desk, &dead).await;
-        }
-        Ok(rows.iter().filter(|order| order.status.is_live()).map(|order| order.ask.digest).collect())
-    }
-
     /// Answers asks that the gate holds or has released: by their row, else `processing`.
     async fn held(&self, desk: &Desk, asks: Vec<Pending>) {
         let open = self.answer_rows(desk, asks).await.unwrap_or_else(|unanswered| unanswered);
@@ -434,7 +386,6 @@ impl Engine {
     }
 }
 
-fn answer_all(group: Vec<Pending>, outcome: impl Fn() -> Outcome) {
+pub(super) fn answer_all(group: Vec<Pending>, outcome: impl Fn() -> Outcome) {
     group.into_iter().for_each(|pending| pending.answer(outcome()));
 }
-

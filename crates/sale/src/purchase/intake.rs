@@ -94,7 +94,13 @@ pub(super) struct Intake {
 
 impl Engine {
     /// Puts an ask into its sale's lane. `Err`: too much is on its way, nothing was touched.
-    pub(super) fn submit(&self, desk: &Arc<Desk>, ask: Ask, known: bool, until_us: Option<u64>) -> Result<oneshot::Receiver<Outcome>, Busy> {
+    pub(super) fn submit(
+        &self,
+        desk: &Arc<Desk>,
+        ask: Ask,
+        known: bool,
+        until_us: Option<u64>,
+    ) -> Result<oneshot::Receiver<Outcome>, Busy> {
         let ahead = self.intake.flight.fetch_add(1, Ordering::AcqRel);
         let flight = Flight(Arc::clone(&self.intake.flight));
         if ahead >= self.settings.asks_max || self.intake.closing.load(Ordering::Acquire) || self.is_backed_up() {

@@ -10,6 +10,7 @@ mod check_back;
 mod desk;
 mod filter;
 mod intake;
+mod limit;
 mod meters;
 mod movements;
 mod orders;

@@ -25,7 +25,14 @@ enum Found {
 
 impl Engine {
     /// An order as its buyer may see it. Waits at most `wait_ms` for a version above `after` (`None`: for a row).
-    pub async fn order(&self, id: OrderId, buyer: &BuyerId, ticket: Option<&str>, after: Option<u32>, wait_ms: u64) -> Result<Shown, Fault> {
+    pub async fn order(
+        &self,
+        id: OrderId,
+        buyer: &BuyerId,
+        ticket: Option<&str>,
+        after: Option<u32>,
+        wait_ms: u64,
+    ) -> Result<Shown, Fault> {
         if wait_ms == 0 {
             return self.show(id, buyer, ticket).await;
         }

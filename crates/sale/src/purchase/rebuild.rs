@@ -82,7 +82,9 @@ impl Engine {
         let Some(desk) = self.fresh_desk(sale).await? else { return Ok(Operated::NoSale) };
         let now = desk.sale();
         match now.status {
-            SaleStatus::Open if now.stopped.is_none() && self.check_whole(&desk).await? => Ok(Operated::Done(Box::new(now.as_ref().clone()))),
+            SaleStatus::Open if now.stopped.is_none() && self.check_whole(&desk).await? => {
+                Ok(Operated::Done(Box::new(now.as_ref().clone())))
+            }
             SaleStatus::Draft | SaleStatus::Open | SaleStatus::Paused => self.operate(&desk, Some(SaleStatus::Open)).await,
             SaleStatus::Ended | SaleStatus::Archived => Ok(Operated::NotNow(Box::new(now.as_ref().clone()))),
         }
@@ -213,7 +215,9 @@ impl Engine {
         let until_us = self.stores.clock.elapsed_us() + self.settings.drain_ms * 1_000;
         while self.stores.clock.elapsed_us() < until_us {
             match self.stores.queue.backlog().await {
-                Ok(backlog) if backlog.committed > 0 || (halves_too && backlog.halves > 0) => self.stores.clock.sleep_us(DRAIN_LOOK_US).await,
+                Ok(backlog) if backlog.committed > 0 || (halves_too && backlog.halves > 0) => {
+                    self.stores.clock.sleep_us(DRAIN_LOOK_US).await
+                }
                 Ok(_) | Err(_) => return,
             }
         }
@@ -265,7 +269,9 @@ impl Engine {
                 Loading::Done => return self.load_newest(desk).await,
             };
             let page = self.stores.ledger.page(desk.id, after, self.settings.page_max).await?;
-            if after.is_none() && let Some(newest) = page.orders.first() {
+            if after.is_none()
+                && let Some(newest) = page.orders.first()
+            {
                 desk.learn_newest(newest.ask.digest);
             }
             desk.load_known(page.orders.iter().map(|order| order.ask.digest), page.next.map_or(Loading::Done, Loading::At));
@@ -294,5 +300,4 @@ impl Engine {
         desk.load_known(std::iter::empty(), Loading::Begin);
         Ok(())
     }
-
 }

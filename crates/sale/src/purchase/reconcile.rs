@@ -93,7 +93,14 @@ impl Engine {
     }
 
     /// One page of holds. `None`: the gate is no longer the decider of this fence.
-    async fn reconcile_page(&self, desk: &Arc<Desk>, fence: Fence, at: u64, age_ms: u64, sum: &mut Reconciled) -> Result<Option<Page>, Fault> {
+    async fn reconcile_page(
+        &self,
+        desk: &Arc<Desk>,
+        fence: Fence,
+        at: u64,
+        age_ms: u64,
+        sum: &mut Reconciled,
+    ) -> Result<Option<Page>, Fault> {
         let Ok(page) = self.stores.gate.holds(fence, at, self.settings.page_max).await? else {
             desk.is_stale_under(fence);
             return Ok(None);

@@ -82,7 +82,9 @@ impl Engine {
         let mut carried = Vec::with_capacity(messages.len());
         for message in messages {
             match message::decode(&message.body) {
-                Decoded::Batch(batch) => carried.push(Carried { handle: message.handle, deliveries: message.deliveries, batch, body: message.body }),
+                Decoded::Batch(batch) => {
+                    carried.push(Carried { handle: message.handle, deliveries: message.deliveries, batch, body: message.body })
+                }
                 Decoded::Later(_) => self.stores.queue.later(vec![message.handle], LATER_VERSION_MS).await,
                 Decoded::Poison(why) => self.park(message.handle, &why).await,
             }
@@ -126,7 +128,11 @@ impl Engine {
         for (message, fault) in failed {
             // Only a neighbour that went shows that it is the message and not the ledger: only those failures count.
             if one_went && self.failures.count(message.batch.id) >= self.settings.deliveries_max {
-                self.park(message.handle, &format!("not recorded while its neighbours were, {} times: {fault}", self.settings.deliveries_max)).await;
+                self.park(
+                    message.handle,
+                    &format!("not recorded while its neighbours were, {} times: {fault}", self.settings.deliveries_max),
+                )
+                .await;
             } else {
                 self.stores.queue.later(vec![message.handle], AGAIN_MS).await;
             }
@@ -142,12 +148,20 @@ impl Engine {
                     self.failures.forget(message.batch.id);
                     done.push(message.handle);
                 }
-                Err(Unrecordable::UnknownSale) => self.park(message.handle, &format!("the ledger has no sale {}", message.batch.sale)).await,
+                Err(Unrecordable::UnknownSale) => {
+                    self.park(message.handle, &format!("the ledger has no sale {}", message.batch.sale)).await
+                }
                 Err(Unrecordable::DeletedByHand(digest)) => {
-                    let why = format!("order {}-{} has a history but no row: deleted by hand; the sale is stopped", message.batch.sale, digest.hex());
+                    let why = format!(
+                        "order {}-{} has a history but no row: deleted by hand; the sale is stopped",
+                        message.batch.sale,
+                        digest.hex()
+                    );
                     self.park(message.handle, &why).await;
                 }
-                Err(Unrecordable::Stopped) => self.park(message.handle, &format!("sale {} is stopped: a law was found broken", message.batch.sale)).await,
+                Err(Unrecordable::Stopped) => {
+                    self.park(message.handle, &format!("sale {} is stopped: a law was found broken", message.batch.sale)).await
+                }
             }
         }
         if !done.is_empty() {

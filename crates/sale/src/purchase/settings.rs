@@ -75,7 +75,11 @@ impl Settings {
             "stuck_ms must exceed hold_age_ms + check_after_ms, or a purchase that is only slow would be closed as lost",
         );
         check("lease_ms", self.lease_ms >= 1_000, "lease_ms is at least 1000, or two nodes would rebuild in turns for ever");
-        check("fact_ms", (100..=60_000).contains(&self.fact_ms), "fact_ms is from 100 to 60000: a lost message may close a sale for that long");
+        check(
+            "fact_ms",
+            (100..=60_000).contains(&self.fact_ms),
+            "fact_ms is from 100 to 60000: a lost message may close a sale for that long",
+        );
         check("batch_max", (1..=BATCH_MAX).contains(&self.batch_max), "batch_max is from 1 to 512");
         check("gather_us", self.gather_us <= 100_000, "gather_us is at most 100000");
         check("tries_max", self.tries_max >= 1, "tries_max is at least 1");

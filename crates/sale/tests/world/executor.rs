@@ -86,7 +86,8 @@ impl Executor {
             if done() {
                 return Ok(step);
             }
-            let ready: Vec<u64> = self.tasks.borrow().iter().filter(|(_, task)| task.woken.0.load(Ordering::Acquire)).map(|(&id, _)| id).collect();
+            let ready: Vec<u64> =
+                self.tasks.borrow().iter().filter(|(_, task)| task.woken.0.load(Ordering::Acquire)).map(|(&id, _)| id).collect();
             let Some(&first) = ready.first() else {
                 if !self.clock.advance_to_next() {
                     return Err("nothing can happen any more");

@@ -65,7 +65,16 @@ impl Plan for Fates {
 
 /// Settings that make a world's days short.
 pub fn settings() -> Settings {
-    Settings { hold_age_ms: 1_000, stuck_ms: 10_000, check_after_ms: 1_000, drain_ms: 500, lease_ms: 1_000, gather_us: 0, page_max: 3, ..Settings::default() }
+    Settings {
+        hold_age_ms: 1_000,
+        stuck_ms: 10_000,
+        check_after_ms: 1_000,
+        drain_ms: 500,
+        lease_ms: 1_000,
+        gather_us: 0,
+        page_max: 3,
+        ..Settings::default()
+    }
 }
 
 pub fn terms(id: &str) -> Terms {
@@ -100,7 +109,12 @@ impl World {
         let random = Rc::new(Random::new(seed.unwrap_or(1)));
         let executor = Executor::new(Arc::clone(&clock), seed.map(|_| Rc::clone(&random)));
         let queue = MemoryQueue::new(Arc::clone(&clock) as Arc<dyn Clock>, QueueSettings::default());
-        let fates = Fates { clock: Arc::clone(&clock), decide: Mutex::new(Box::new(|_, _| Fate::Pass)), dead: Mutex::default(), calls: Mutex::default() };
+        let fates = Fates {
+            clock: Arc::clone(&clock),
+            decide: Mutex::new(Box::new(|_, _| Fate::Pass)),
+            dead: Mutex::default(),
+            calls: Mutex::default(),
+        };
         let mut world = Self {
             ledger: MemoryLedger::new(DAWN),
             gate: Arc::new(MemoryGate::new(RunId(1))),
@@ -157,8 +171,18 @@ impl World {
         }
         let plan = Arc::clone(&self.fates) as Arc<dyn Plan>;
         let stores = Stores {
-            gate: Arc::new(Faulty::<dyn Gate> { inner: Arc::clone(&self.gate) as _, plan: Arc::clone(&plan), group, late: Arc::clone(&self.late) }),
-            queue: Arc::new(Faulty::<dyn Queue> { inner: Arc::clone(&self.queue) as _, plan: Arc::clone(&plan), group, late: Arc::clone(&self.late) }),
+            gate: Arc::new(Faulty::<dyn Gate> {
+                inner: Arc::clone(&self.gate) as _,
+                plan: Arc::clone(&plan),
+                group,
+                late: Arc::clone(&self.late),
+            }),
+            queue: Arc::new(Faulty::<dyn Queue> {
+                inner: Arc::clone(&self.queue) as _,
+                plan: Arc::clone(&plan),
+                group,
+                late: Arc::clone(&self.late),
+            }),
             ledger: Arc::new(Faulty::<dyn Ledger> { inner: Arc::clone(&self.ledger) as _, plan, group, late: Arc::clone(&self.late) }),
             clock: Arc::clone(&self.clock) as _,
         };
@@ -205,7 +229,11 @@ impl World {
 
     /// Whether a node knows the sale and its gate as whole.
     pub fn sees_whole(&self, group: Group, sale: SaleId) -> bool {
-        self.nodes.borrow().get(&group).and_then(|engine| engine.sale(sale)).is_some_and(|view| view.sale.status.has_gate() && !view.recovering)
+        self.nodes
+            .borrow()
+            .get(&group)
+            .and_then(|engine| engine.sale(sale))
+            .is_some_and(|view| view.sale.status.has_gate() && !view.recovering)
     }
 
     /// Asks a node something; `None`: it is down, or died before it answered.
@@ -316,7 +344,12 @@ impl World {
             end.set(true);
         });
         let ran = self.executor.run_until(3_000_000, || done.get());
-        assert!(ran.is_ok(), "the script came to no end: {}; calls: {:?}", ran.unwrap_err(), self.calls().iter().rev().take(30).collect::<Vec<_>>());
+        assert!(
+            ran.is_ok(),
+            "the script came to no end: {}; calls: {:?}",
+            ran.unwrap_err(),
+            self.calls().iter().rev().take(30).collect::<Vec<_>>()
+        );
     }
 
     /// Lets everything come to rest: no faults, all nodes up, until nothing changes for longer than any period.

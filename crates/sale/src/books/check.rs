@@ -1,211 +1,30 @@
-//! The laws. One pure function, [`audit`], checks them all; tests, the load generator and the running server use it.
-//!
-//! It knows books and stories, no stores: what it is not given, it does not judge, and says so.
+//! Each law as a check over one sale's books, or over the tales.
 
+use super::{BREACHES_MAX, Books, Breach, Law, Tale, Told, live_units};
 use crate::order::{Change, Event, Order, Payment, PaymentState, Reason, Status, Step};
 use crate::ports::{GateBooks, LedgerBooks};
 use crate::words::{BuyerId, Digest, MovementKey, OrderId, SaleId};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// A law.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Law {
-    /// `left ≥ 0`, and `left` + live units = allotment = restocks − withdrawals; no order was deleted.
-    L1,
-    /// One order per purchase id; what was final never lives again.
-    L2,
-    /// Live units of a buyer ≤ the sale's limit.
-    L3,
-    /// Every status change is legal and in the history; amounts are the frozen price × quantity.
-    L4,
-    /// Gate and ledger tell the same stock at any instant.
-    L5,
-    /// At rest: gate stock + holdback = ledger stock.
-    L6,
-    /// At rest: each hold has a live order and each live order its hold.
-    L7,
-    /// What was once shown as confirmed has its row: same owner, quantity, price.
-    L8,
-    /// What was only ever refused has no live order.
-    L9,
-    /// At rest: no purchase is stuck.
-    L10,
-    /// Paid stays paid, or is refunded; a late payment bought again or is due for refund.
-    L11,
-}
-
-impl Law {
-    /// All of them.
-    pub const ALL: [Self; 11] = [Self::L1, Self::L2, Self::L3, Self::L4, Self::L5, Self::L6, Self::L7, Self::L8, Self::L9, Self::L10, Self::L11];
-
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        ["L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9", "L10", "L11"][self as usize]
-    }
-
-    /// What it says, in a line.
-    pub fn says(self) -> &'static str {
-        match self {
-            Self::L1 => "left ≥ 0, left + live units = allotment, no order deleted",
-            Self::L2 => "one order per purchase, and the final never lives again",
-            Self::L3 => "live units of a buyer within the sale's limit",
-            Self::L4 => "every status change legal and in the history, amounts as frozen",
-            Self::L5 => "gate and ledger tell the same stock",
-            Self::L6 => "at rest: gate stock + holdback = ledger stock",
-            Self::L7 => "at rest: each hold has a live order, each live order its hold",
-            Self::L8 => "what was shown as confirmed is there, unchanged",
-            Self::L9 => "what was only refused is not live",
-            Self::L10 => "at rest: no purchase is stuck",
-            Self::L11 => "paid stays paid or is refunded",
-        }
-    }
-}
-
-/// One answer that a buyer got about a purchase.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Told {
-    /// Shown a row with this status.
-    Row(Status),
-    /// `processing`, without a row.
-    Processing,
-    /// Decided against: sold_out, limit_reached, not_open, ended, mismatch.
-    Refused,
-    /// 503 or 429: nothing was touched.
-    Busy,
-    /// No answer came.
-    Nothing,
-}
-
-/// What one buyer was told about one purchase, in the order of the answers.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Tale {
-    /// Which purchase.
-    pub id: OrderId,
-    /// Whose.
-    pub buyer: BuyerId,
-    /// Units asked for.
-    pub quantity: u32,
-    /// The amount of the last row shown, if one was.
-    pub amount: Option<i64>,
-    /// The answers.
-    pub told: Vec<Told>,
-}
-
-/// One breach of one law.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Breach {
-    /// Which law.
-    pub law: Law,
-    /// In which sale.
-    pub sale: SaleId,
-    /// What was found.
-    pub what: String,
-}
-
-/// What became of one law in an audit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// Checked, and holds.
-    Holds,
-    /// Checked, and broken.
-    Breached,
-    /// Not checked, and why.
-    Unchecked(&'static str),
-}
-
-/// Figures of one sale.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Figures {
-    /// Which sale.
-    pub sale: SaleId,
-    /// Restocks minus withdrawals.
-    pub allotment: i64,
-    /// Units left in the ledger.
-    pub left: i64,
-    /// Units of live orders.
-    pub live_units: i64,
-    /// Units left in the gate, if it was read.
-    pub gate_left: Option<i64>,
-    /// Units kept out of the gate.
-    pub holdback: i64,
-    /// Holds in the gate, if it was read.
-    pub holds: Option<usize>,
-    /// Orders by status.
-    pub orders: Vec<(Status, u64)>,
-}
-
-/// An audit.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Report {
-    /// Every law, in order.
-    pub laws: Vec<(Law, Verdict)>,
-    /// What was found broken; at most [`BREACHES_MAX`].
-    pub breaches: Vec<Breach>,
-    /// Figures per sale.
-    pub sales: Vec<Figures>,
-}
-
-/// Breaches that a report lists; a broken million is told by its first thousand.
-pub const BREACHES_MAX: usize = 1_000;
-
-/// One sale's books: the gate's first, the ledger's second.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Books {
-    /// The gate's, if it has the sale and is of the ledger's epoch.
-    pub gate: Option<GateBooks>,
-    /// The ledger's.
-    pub ledger: LedgerBooks,
-    /// Nothing was on its way, and a reconciler's walk over holds of every age found nothing to do.
-    pub at_rest: bool,
-}
-
-/// Checks every law that the given books and tales allow to check.
-pub fn audit(books: &[Books], told: Option<&[Tale]>) -> Report {
-    let mut audit = Audit { sale: None, breaches: Vec::new(), unchecked: BTreeMap::new(), broken: HashSet::new() };
-    for one in books {
-        let sale = SaleBooks::new(one);
-        audit.sale = Some(sale.id);
-        audit.ledger(&sale);
-        audit.gate(&sale);
-        audit.payments(&sale);
-    }
-    match told {
-        Some(tales) => audit.tales(books, tales),
-        None => {
-            for law in [Law::L8, Law::L9] {
-                audit.skip(law, "nobody said what buyers were told");
-            }
-        }
-    }
-    if books.is_empty() {
-        Law::ALL.into_iter().for_each(|law| audit.skip(law, "there is no sale"));
-    }
-    let verdict = |law| match audit.unchecked.get(&law) {
-        _ if audit.broken.contains(&law) => Verdict::Breached,
-        Some(&why) => Verdict::Unchecked(why),
-        None => Verdict::Holds,
-    };
-    Report { laws: Law::ALL.into_iter().map(|law| (law, verdict(law))).collect(), sales: books.iter().map(figures).collect(), breaches: audit.breaches }
-}
-
-struct Audit {
+/// An audit under way.
+pub(super) struct Audit {
     /// The sale that is looked at.
-    sale: Option<SaleId>,
-    breaches: Vec<Breach>,
-    unchecked: BTreeMap<Law, &'static str>,
-    broken: HashSet<Law>,
+    pub(super) sale: Option<SaleId>,
+    pub(super) breaches: Vec<Breach>,
+    pub(super) unchecked: BTreeMap<Law, &'static str>,
+    pub(super) broken: HashSet<Law>,
 }
 
 /// A sale's books with what is looked up often.
-struct SaleBooks<'a> {
-    id: SaleId,
+pub(super) struct SaleBooks<'a> {
+    pub(super) id: SaleId,
     books: &'a Books,
     ledger: &'a LedgerBooks,
     orders: HashMap<Digest, &'a Order>,
 }
 
 impl<'a> SaleBooks<'a> {
-    fn new(books: &'a Books) -> Self {
+    pub(super) fn new(books: &'a Books) -> Self {
         let orders = books.ledger.orders.iter().map(|order| (order.ask.digest, order)).collect();
         Self { id: books.ledger.sale.terms.id, books, ledger: &books.ledger, orders }
     }
@@ -224,7 +43,7 @@ impl Audit {
         }
     }
 
-    fn skip(&mut self, law: Law, why: &'static str) {
+    pub(super) fn skip(&mut self, law: Law, why: &'static str) {
         self.unchecked.entry(law).or_insert(why);
     }
 
@@ -235,7 +54,7 @@ impl Audit {
     }
 
     /// L1 to L4: one ledger snapshot.
-    fn ledger(&mut self, books: &SaleBooks<'_>) {
+    pub(super) fn ledger(&mut self, books: &SaleBooks<'_>) {
         let (id, sale) = (books.id, &books.ledger.sale);
         let live = live_units(&books.ledger.orders);
         let moved: i64 = books.ledger.movements.iter().map(|movement| movement.units).sum();
@@ -264,8 +83,12 @@ impl Audit {
             let id = OrderId { sale: books.id, digest: change.digest };
             let before = last.insert(change.digest, change);
             let from = before.map_or(Status::Processing, |before| before.to);
-            self.check(Law::L4, change.from == from, || format!("{id}: was {}, and its history goes on from {}", from.as_str(), change.from.as_str()));
-            self.check(Law::L4, is_legal(change.from, change.to), || format!("{id}: {} to {} is no step", change.from.as_str(), change.to.as_str()));
+            self.check(Law::L4, change.from == from, || {
+                format!("{id}: was {}, and its history goes on from {}", from.as_str(), change.from.as_str())
+            });
+            self.check(Law::L4, is_legal(change.from, change.to), || {
+                format!("{id}: {} to {} is no step", change.from.as_str(), change.to.as_str())
+            });
             self.check(Law::L4, before.is_none_or(|before| before.at <= change.at), || format!("{id}: its history goes back in time"));
             self.check(Law::L2, !(from.is_dead() && change.to.is_live()), || format!("{id}: was {}, and lives again", from.as_str()));
             self.check(Law::L1, books.orders.contains_key(&change.digest), || format!("{id}: has a history but no row: deleted by hand"));
@@ -279,7 +102,7 @@ impl Audit {
     }
 
     /// L5 to L7 and L10: the gate against the ledger.
-    fn gate(&mut self, books: &SaleBooks<'_>) {
+    pub(super) fn gate(&mut self, books: &SaleBooks<'_>) {
         let (id, ledger) = (books.id, books.ledger);
         if !ledger.sale.status.has_gate() {
             return;
@@ -293,13 +116,27 @@ impl Audit {
         let holds: HashSet<Digest> = gate.holds.iter().map(|&(digest, _)| digest).collect();
         let holdback = ledger.sale.terms.holdback;
         let dead_holds: i64 = gate.holds.iter().filter(|(digest, _)| !books.is_live(*digest)).map(|&(_, units)| i64::from(units)).sum();
-        let raises: i64 = ledger.movements.iter().filter(|movement| movement.number.is_some_and(|number| number > gate.raises)).map(|movement| movement.units).sum();
+        let raises: i64 = ledger
+            .movements
+            .iter()
+            .filter(|movement| movement.number.is_some_and(|number| number > gate.raises))
+            .map(|movement| movement.units)
+            .sum();
         let in_ledger = |key: &MovementKey| ledger.movements.iter().any(|movement| movement.number.is_none() && movement.key == *key);
         let in_gate = |key: &MovementKey| gate.withdrawn.contains(key) || gate.withdrawals.iter().any(|withdrawal| withdrawal.key == *key);
         let going: i64 = gate.withdrawals.iter().filter(|withdrawal| !in_ledger(&withdrawal.key)).map(|withdrawal| withdrawal.units).sum();
-        let unknown: i64 = ledger.movements.iter().filter(|movement| movement.number.is_none() && !in_gate(&movement.key)).map(|movement| -movement.units).sum();
-        let without_hold: i64 =
-            ledger.orders.iter().filter(|order| order.status.is_live() && !holds.contains(&order.ask.digest)).map(|order| order.ask.quantity.units()).sum();
+        let unknown: i64 = ledger
+            .movements
+            .iter()
+            .filter(|movement| movement.number.is_none() && !in_gate(&movement.key))
+            .map(|movement| -movement.units)
+            .sum();
+        let without_hold: i64 = ledger
+            .orders
+            .iter()
+            .filter(|order| order.status.is_live() && !holds.contains(&order.ask.digest))
+            .map(|order| order.ask.quantity.units())
+            .sum();
         let (by_gate, by_ledger) = (gate.fact.left + holdback + dead_holds + going + raises, ledger.sale.left + without_hold + unknown);
         self.check(Law::L5, by_gate == by_ledger, || {
             format!(
@@ -335,13 +172,15 @@ impl Audit {
             self.check(Law::L10, status != "missing", || format!("{order}: is held and nobody records it"));
         }
         for order in &books.ledger.orders {
-            self.check(Law::L7, !order.status.is_live() || holds.contains(&order.ask.digest), || format!("{}: lives without a hold", order.id()));
+            self.check(Law::L7, !order.status.is_live() || holds.contains(&order.ask.digest), || {
+                format!("{}: lives without a hold", order.id())
+            });
             self.check(Law::L10, order.status != Status::Processing, || format!("{}: is stuck in processing", order.id()));
         }
     }
 
     /// L4 and L11: what was paid.
-    fn payments(&mut self, books: &SaleBooks<'_>) {
+    pub(super) fn payments(&mut self, books: &SaleBooks<'_>) {
         for payment in &books.ledger.payments {
             match payment.state {
                 PaymentState::Settled => self.settled(books, payment),
@@ -366,12 +205,16 @@ impl Audit {
         let Some(order) = books.orders.get(&paid) else {
             return self.breach(Law::L11, format!("{id}: was paid and has no row"));
         };
-        self.check(Law::L11, matches!(order.status, Status::Paid | Status::Refunded), || format!("{id}: was paid and is {}", order.status.as_str()));
-        self.check(Law::L4, payment.amount == order.ask.amount(), || format!("{id}: costs {} and was paid {}", order.ask.amount(), payment.amount));
+        self.check(Law::L11, matches!(order.status, Status::Paid | Status::Refunded), || {
+            format!("{id}: was paid and is {}", order.status.as_str())
+        });
+        self.check(Law::L4, payment.amount == order.ask.amount(), || {
+            format!("{id}: costs {} and was paid {}", order.ask.amount(), payment.amount)
+        });
     }
 
     /// L8 to L11: what buyers were told.
-    fn tales(&mut self, books: &[Books], tales: &[Tale]) {
+    pub(super) fn tales(&mut self, books: &[Books], tales: &[Tale]) {
         let sales: HashMap<SaleId, SaleBooks<'_>> = books.iter().map(|one| (one.ledger.sale.terms.id, SaleBooks::new(one))).collect();
         for tale in tales {
             self.sale = Some(tale.id.sale);
@@ -391,7 +234,9 @@ impl Audit {
             match order {
                 None => self.breach(Law::L8, format!("{}: was shown as confirmed and has no row", tale.id)),
                 Some(order) => {
-                    let same = order.ask.buyer == tale.buyer && order.ask.quantity.get() == tale.quantity && tale.amount.is_none_or(|amount| amount == order.ask.amount());
+                    let same = order.ask.buyer == tale.buyer
+                        && order.ask.quantity.get() == tale.quantity
+                        && tale.amount.is_none_or(|amount| amount == order.ask.amount());
                     self.check(Law::L8, same, || format!("{}: was shown as confirmed with another owner, quantity or price", tale.id));
                     self.check(Law::L8, order.status != Status::Rejected, || {
                         format!("{}: was shown as confirmed and is {}", tale.id, order.status.as_str())
@@ -401,7 +246,9 @@ impl Audit {
         }
         if was(&[Status::Paid]) {
             let kept = order.is_some_and(|order| matches!(order.status, Status::Paid | Status::Refunded));
-            self.check(Law::L11, kept, || format!("{}: was shown as paid and is {}", tale.id, order.map_or("missing", |order| order.status.as_str())));
+            self.check(Law::L11, kept, || {
+                format!("{}: was shown as paid and is {}", tale.id, order.map_or("missing", |order| order.status.as_str()))
+            });
         }
     }
 }
@@ -410,23 +257,4 @@ impl Audit {
 fn is_legal(from: Status, to: Status) -> bool {
     let events = [Event::Confirm, Event::ConfirmPaid, Event::Reject(Reason::Lost), Event::Pay, Event::Cancel, Event::Expire, Event::Refund];
     events.into_iter().any(|event| matches!(from.on(event), Step::Move { to: there, .. } if there == to))
-}
-
-fn live_units(orders: &[Order]) -> i64 {
-    orders.iter().filter(|order| order.status.is_live()).map(|order| order.ask.quantity.units()).sum()
-}
-
-fn figures(books: &Books) -> Figures {
-    let (sale, orders) = (&books.ledger.sale, &books.ledger.orders);
-    let count = |status| (status, orders.iter().filter(|order| order.status == status).count() as u64);
-    Figures {
-        sale: sale.terms.id,
-        allotment: sale.allotment,
-        left: sale.left,
-        live_units: live_units(orders),
-        gate_left: books.gate.as_ref().map(|gate| gate.fact.left),
-        holdback: sale.terms.holdback,
-        holds: books.gate.as_ref().map(|gate| gate.holds.len()),
-        orders: Status::ALL.into_iter().map(count).filter(|&(_, count)| count > 0).collect(),
-    }
 }
