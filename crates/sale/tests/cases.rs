@@ -1,5 +1,7 @@
 //! The cases of the protocol, by number, each on the smallest world that shows it.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+
 mod world;
 
 use sale::books::Law;

@@ -4,6 +4,8 @@
 //! refused, lost, done without its reply being heard, or be the last thing that its process did; then everything heals,
 //! comes to rest, and is audited with what the buyers were told.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+
 mod world;
 
 use sale::order::Status;
@@ -20,13 +22,13 @@ const NODE: u32 = 1;
 
 /// Does one thing until it is answered: a node that died is started again, as its supervisor would.
 macro_rules! until_answered {
-    ($world:ident, $ask:expr, $answer:pat $(if $guard:expr)? => $value:expr) => {
+    ($world:ident, $ask:expr, $answer:pat $(if $guard:expr)? $(=> $value:expr)?) => {
         loop {
             if !$world.is_up(NODE) {
                 $world.start(NODE);
             }
             match $ask.await {
-                $answer $(if $guard)? => break $value,
+                $answer $(if $guard)? => break $($value)?,
                 _ => $world.clock.sleep_us(200_000).await,
             }
         }
@@ -51,31 +53,59 @@ async fn life(world: Rc<World>) {
     terms.holdback = 1;
     terms.pay_within_s = 4;
     let sale = terms.id;
-    until_answered!(world, { let terms = terms.clone(); world.ask(NODE, move |engine| async move { engine.create(&terms, 6, "op").await }) }, Some(Ok(Ok(_))) => ());
-    until_answered!(world, world.ask(NODE, move |engine| async move { engine.open(sale).await }), Some(Ok(Operated::Done(_))) => ());
+    until_answered!(
+        world,
+        {
+            let terms = terms.clone();
+            world.ask(NODE, move |engine| async move { engine.create(&terms, 6, "op").await })
+        },
+        Some(Ok(Ok(_)))
+    );
+    until_answered!(world, world.ask(NODE, move |engine| async move { engine.open(sale).await }), Some(Ok(Operated::Done(_))));
     let ann = buys(&world, sale, "ann", "k1", 1).await;
     assert!(matches!(pays(&world, ann.id(), "p-ann").await, Paid::Settled(_)));
     let bob = buys(&world, sale, "bob", "k1", 2).await;
-    until_answered!(world, world.cancel(NODE, bob.id(), "bob", None), Some(Cancelled::Done(_)) => ());
+    until_answered!(world, world.cancel(NODE, bob.id(), "bob", None), Some(Cancelled::Done(_)));
     let cat = buys(&world, sale, "cat", "k1", 1).await;
     // Two of one batch, and a third that does not fit its limit.
     let (dan, eve, fay) = (Rc::clone(&world), Rc::clone(&world), Rc::clone(&world));
     futures_util::future::join3(
         async move { drop(buys(&dan, sale, "dan", "k1", 1).await) },
         async move { drop(buys(&eve, sale, "eve", "k1", 1).await) },
-        async move { drop(until_answered!(fay, fay.buy(NODE, sale, "ann", "k2", 2, 2_000), Some(Answer::Refused(refusal)) => refusal)) },
+        async move { until_answered!(fay, fay.buy(NODE, sale, "ann", "k2", 2, 2_000), Some(Answer::Refused(refusal)) => { let _: Refusal = refusal; }) },
     )
     .await;
     let (key, more) = ("r1".parse::<MovementKey>().unwrap(), 2);
-    until_answered!(world, { let key = key.clone(); world.ask(NODE, move |engine| async move { engine.restock(sale, &key, more, "op", "found a box").await }) }, Some(Ok(Stocked::Done(_))) => ());
+    until_answered!(
+        world,
+        {
+            let key = key.clone();
+            world.ask(NODE, move |engine| async move { engine.restock(sale, &key, more, "op", "found a box").await })
+        },
+        Some(Ok(Stocked::Done(_)))
+    );
     let withdrawal = Withdrawal { key: "w1".parse().unwrap(), units: 1, actor: "op".into(), reason: "a broken one".into() };
-    until_answered!(world, { let it = withdrawal.clone(); world.ask(NODE, move |engine| async move { engine.withdraw(sale, &it).await }) }, Some(Ok(Stocked::Done(_))) => ());
+    until_answered!(
+        world,
+        {
+            let it = withdrawal.clone();
+            world.ask(NODE, move |engine| async move { engine.withdraw(sale, &it).await })
+        },
+        Some(Ok(Stocked::Done(_)))
+    );
     // Cat pays too late and buys again.
-    until_answered!(world, world.show(NODE, cat.id(), "cat", None), Some(sale::purchase::Shown::Row(order)) if order.status == Status::Expired => ());
+    until_answered!(world, world.show(NODE, cat.id(), "cat", None), Some(sale::purchase::Shown::Row(order)) if order.status == Status::Expired);
     let late = pays(&world, cat.id(), "p-cat").await;
     assert!(matches!(late, Paid::Bought(_)), "{late:?}");
-    until_answered!(world, { let id = ann.id(); world.ask(NODE, move |engine| async move { engine.refund(id).await }) }, Some(Ok(sale::ports::Refunding::Refunded(_))) => ());
-    until_answered!(world, world.ask(NODE, move |engine| async move { engine.close_sale(sale).await }), Some(Ok(Operated::Done(_))) => ());
+    until_answered!(
+        world,
+        {
+            let id = ann.id();
+            world.ask(NODE, move |engine| async move { engine.refund(id).await })
+        },
+        Some(Ok(sale::ports::Refunding::Refunded(_)))
+    );
+    until_answered!(world, world.ask(NODE, move |engine| async move { engine.close_sale(sale).await }), Some(Ok(Operated::Done(_))));
 }
 
 fn live(embedded: bool, at: Option<(usize, Fate)>) -> Vec<&'static str> {

@@ -1,5 +1,7 @@
 //! A purchase's life on one node, step by step, without faults.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+
 mod world;
 
 use sale::order::Status;

@@ -1,5 +1,7 @@
 //! The page in a real browser against the real server: what a buyer does, and what must not happen to them.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+
 mod browser;
 
 use browser::Browser;
