@@ -240,6 +240,8 @@ impl Engine {
     }
 
     async fn fresh_desk(&self, sale: SaleId) -> Result<Option<Arc<Desk>>, Fault> {
+        // A sale that opens "now" by the ledger's clock is open when this node has opened it.
+        self.note_time(self.stores.ledger.now().await?);
         let row = self.stores.ledger.sale(sale).await?;
         Ok(row.map(|row| self.desk_of(row)))
     }
