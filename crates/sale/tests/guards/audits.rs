@@ -1,0 +1,95 @@
+//! The audit of live stores, and the node's idea of the time.
+
+use super::*;
+
+use sale::books::{Law, Report, Verdict};
+
+/// What the audit says of L6, which holds at rest only; it must find no breach.
+fn at_rest(report: &Report) -> bool {
+    assert_eq!(report.breaches, []);
+    report.laws.contains(&(Law::L6, Verdict::Holds))
+}
+
+#[test]
+fn what_is_under_way_is_not_audited_as_if_it_were_at_rest() {
+    alone(
+        5,
+        |_, _| {},
+        |world, engine, sale| async move {
+            confirmed(&world, &engine, sale, "ann", "k").await;
+            assert!(at_rest(&engine.audit(None).await.unwrap()));
+            // A message that nobody has recorded.
+            buys(&engine, wish(sale, "bob", "k", 1)).await;
+            assert!(!at_rest(&engine.audit(None).await.unwrap()));
+            engine.record_pass(0).await.unwrap();
+            assert!(at_rest(&engine.audit(None).await.unwrap()));
+            // An ask that nobody has decided.
+            let mut bought = Box::pin(engine.buy(wish(sale, "cat", "k", 1)));
+            assert!(poll_once(&mut bought).is_none());
+            assert!(!at_rest(&engine.audit(None).await.unwrap()));
+            engine.intake_pass(1).await;
+            bought.await;
+            engine.record_pass(0).await.unwrap();
+            // One that arrives while the books are read.
+            let other = node(&world, 2, |_| {}).await;
+            let mut audit = Box::pin(engine.audit(None));
+            go_to(&world, &mut audit, "gate.books");
+            buys(&other, wish(sale, "dan", "k", 1)).await;
+            assert!(!at_rest(&audit.await.unwrap()));
+            engine.record_pass(0).await.unwrap();
+            // A repair that does not come to its end.
+            refuse(&world, "gate.release");
+            engine.cancel(id(sale, "ann", "k"), &buyer("ann"), None).await.unwrap();
+            assert!(!at_rest(&engine.audit(None).await.unwrap()));
+        },
+    );
+}
+
+#[test]
+fn c21_a_nodes_idea_of_the_ledgers_time_never_goes_back() {
+    alone(
+        5,
+        |_, _| {},
+        |world, engine, _| async move {
+            for _ in 0..50 {
+                world.clock.sleep_us(7_000).await;
+                let before = engine.ledger_now();
+                engine.watch_pass().await.unwrap();
+                assert!(engine.ledger_now() >= before);
+            }
+        },
+    );
+}
+
+#[test]
+fn a_ledger_that_breaks_a_law_stops_its_sale() {
+    alone(
+        5,
+        |_, _| {},
+        |world, engine, sale| async move {
+            assert!(world.ledger.set_left_by_hand(sale, 4));
+            assert!(engine.audit(None).await.unwrap().breaches.iter().any(|breach| breach.law == Law::L1));
+            assert!(world.ledger.sale(sale).await.unwrap().unwrap().stopped.is_some());
+            assert_eq!(buys(&engine, wish(sale, "ann", "k", 1)).await, Answer::Busy(Busy::Paused));
+        },
+    );
+}
+
+#[test]
+fn c31_an_archive_waits_until_the_sale_is_at_rest() {
+    alone(
+        5,
+        |_, _| {},
+        |world, engine, sale| async move {
+            assert!(matches!(engine.close_sale(sale).await, Ok(Operated::Done(_))));
+            // A message that nobody could read yet.
+            let mut later = sale::message::encode(&batch_of(sale, fence(&world, sale).await.epoch, 1));
+            later[2] = 9;
+            committed(&world, 1, later).await;
+            assert!(matches!(engine.archive(sale).await, Ok(Operated::NotNow(_))));
+            let handle = world.queue.receive(1, 0).await.unwrap().remove(0).handle;
+            world.queue.ack(vec![handle], 0).await;
+            assert!(matches!(engine.archive(sale).await, Ok(Operated::Done(_))));
+        },
+    );
+}

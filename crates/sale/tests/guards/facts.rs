@@ -1,0 +1,189 @@
+//! Facts that refuse without asking, and ids that are looked up first.
+
+use super::*;
+
+#[test]
+fn c22_a_fact_refuses_without_asking_and_lapses() {
+    alone(
+        2,
+        |_, terms| terms.limit_per_buyer = 2,
+        |world, engine, sale| async move {
+            engine.watch_pass().await.unwrap();
+            buys(&engine, wish(sale, "ann", "k", 2)).await;
+            engine.record_pass(0).await.unwrap();
+            let asked = || world.calls().len();
+            let before = asked();
+            assert_eq!(buys(&engine, wish(sale, "bob", "k", 1)).await, Answer::Refused(Refusal::SoldOut { left: 0 }));
+            assert_eq!(asked(), before, "no store was asked");
+            // The holder's retry is not told so: its id is known.
+            assert!(matches!(buys(&engine, wish(sale, "ann", "k", 2)).await, Answer::Row(_)));
+            // Another node cancels it; this one does not hear of it, and its fact lapses.
+            let other = node(&world, 2, |_| {}).await;
+            assert!(matches!(other.cancel(id(sale, "ann", "k"), &buyer("ann"), None).await, Ok(Cancelled::Done(_))));
+            assert_eq!(buys(&engine, wish(sale, "bob", "k", 2)).await, Answer::Refused(Refusal::SoldOut { left: 0 }), "not yet");
+            world.clock.sleep_us(1_200_000).await;
+            assert!(matches!(buys(&engine, wish(sale, "bob", "k", 2)).await, Answer::Processing { .. }), "as many as are left");
+        },
+    );
+}
+
+#[test]
+fn c22_a_fact_of_an_older_epoch_refuses_nobody_and_is_shown_to_nobody() {
+    alone(
+        1,
+        |_, _| {},
+        |world, engine, sale| async move {
+            buys(&engine, wish(sale, "ann", "k", 1)).await;
+            assert_eq!(engine.sale(sale).unwrap().fact.unwrap().left, 0);
+            // Another node rebuilds: the hold was never recorded, so its unit is free again.
+            let other = node(&world, 2, |settings| settings.drain_ms = 0).await;
+            assert!(matches!(other.rebuild(sale).await, Ok(Operated::Done(_))));
+            refuse(&world, "gate.fact");
+            let _ = engine.watch_pass().await;
+            assert_eq!(engine.sale(sale).unwrap().fact, None);
+            assert_eq!(buys(&engine, wish(sale, "bob", "k", 1)).await, Answer::Busy(Busy::Recovering));
+            heal(&world);
+            engine.watch_pass().await.unwrap();
+            assert_eq!(engine.sale(sale).unwrap().fact.unwrap().left, 1, "a lower version of a newer epoch is newer");
+            assert!(matches!(buys(&engine, wish(sale, "bob", "k", 1)).await, Answer::Processing { .. }));
+        },
+    );
+}
+
+#[test]
+fn a8_an_id_that_only_the_ledger_knows_is_found_behind_a_sold_out_fact() {
+    alone(
+        5,
+        |_, _| {},
+        |world, engine, sale| async move {
+            for n in 0..5 {
+                confirmed(&world, &engine, sale, &format!("b{n}"), "k").await;
+            }
+            // A node that has just come: until its filter is loaded it may know any id, after that these.
+            let fresh = by_hand(&world, 2, &[(1, SECRET.to_vec())], |_| {});
+            fresh.start().await.unwrap();
+            for loaded in [false, true] {
+                for n in 0..5 {
+                    let told = buys(&fresh, wish(sale, &format!("b{n}"), "k", 1)).await;
+                    assert!(matches!(told, Answer::Row(_)), "loaded: {loaded}: {told:?}");
+                }
+                fresh.watch_pass().await.unwrap();
+            }
+            // And its look-up does not answer: nobody is refused by it.
+            refuse(&world, "ledger.orders");
+            assert_eq!(buys(&fresh, wish(sale, "b0", "k", 1)).await, Answer::Busy(Busy::Overloaded));
+        },
+    );
+}
+
+#[test]
+fn a8_a_ticket_forces_the_look_up_where_the_filter_has_not_heard_of_its_id() {
+    alone(
+        1,
+        |_, _| {},
+        |world, engine, sale| async move {
+            let other = node(&world, 2, |_| {}).await;
+            other.watch_pass().await.unwrap();
+            let Answer::Processing { ticket, .. } = buys(&engine, wish(sale, "ann", "k", 1)).await else { panic!() };
+            engine.record_pass(0).await.unwrap();
+            // The other node knows that nothing is left, and not whose the last one is.
+            assert_eq!(buys(&other, wish(sale, "bob", "k", 1)).await, Answer::Refused(Refusal::SoldOut { left: 0 }));
+            let told = buys(&other, Wish { ticket: Some(ticket), ..wish(sale, "ann", "k", 1) }).await;
+            assert!(matches!(told, Answer::Row(_)), "{told:?}");
+        },
+    );
+}
+
+#[test]
+fn c31_what_has_ended_is_not_said_of_a_purchase_that_is_held_or_cannot_be_looked_up() {
+    alone(
+        5,
+        |_, _| {},
+        |world, engine, sale| async move {
+            confirmed(&world, &engine, sale, "ann", "k").await;
+            let Answer::Processing { .. } = buys(&engine, wish(sale, "bob", "k", 1)).await else { panic!() };
+            world.ledger.change_sale(sale, &SaleChange::End).await.unwrap();
+            engine.watch_pass().await.unwrap();
+            assert!(matches!(buys(&engine, wish(sale, "ann", "k", 1)).await, Answer::Row(_)));
+            assert_eq!(buys(&engine, wish(sale, "ann", "k", 2)).await, Answer::Refused(Refusal::Mismatch));
+            assert!(matches!(buys(&engine, wish(sale, "bob", "k", 1)).await, Answer::Processing { .. }), "held, no row yet");
+            assert_eq!(buys(&engine, wish(sale, "bob", "k", 2)).await, Answer::Refused(Refusal::Mismatch));
+            assert_eq!(buys(&engine, wish(sale, "cat", "k", 1)).await, Answer::Refused(Refusal::Ended));
+            refuse(&world, "ledger.orders");
+            assert_eq!(buys(&engine, wish(sale, "ann", "k", 1)).await, Answer::Busy(Busy::Overloaded));
+        },
+    );
+}
+
+#[test]
+fn c22_an_older_fact_does_not_replace_a_newer_one() {
+    alone(
+        2,
+        |_, _| {},
+        |world, engine, sale| async move {
+            let mut watch = Box::pin(engine.watch_pass());
+            read_and_wait(&world, &mut watch, "gate.fact").await;
+            for who in ["ann", "bob"] {
+                confirmed(&world, &engine, sale, who, "k").await;
+            }
+            watch.await.unwrap();
+            assert_eq!(engine.sale(sale).unwrap().fact.unwrap().left, 0);
+        },
+    );
+}
+
+#[test]
+fn a8_an_id_that_a_rebuild_loaded_is_found_behind_a_sold_out_fact() {
+    alone(
+        1,
+        |_, _| {},
+        |world, engine, sale| async move {
+            // The other node's filter was loaded before ann bought.
+            let other = node(&world, 2, |_| {}).await;
+            confirmed(&world, &engine, sale, "ann", "k").await;
+            assert!(matches!(other.rebuild(sale).await, Ok(Operated::Done(_))));
+            assert_eq!(buys(&other, wish(sale, "bob", "k", 1)).await, Answer::Refused(Refusal::SoldOut { left: 0 }));
+            assert!(matches!(buys(&other, wish(sale, "ann", "k", 1)).await, Answer::Row(_)));
+        },
+    );
+}
+
+#[test]
+fn a8_an_id_that_this_node_recorded_for_another_is_found_behind_a_sold_out_fact() {
+    alone(
+        1,
+        |_, _| {},
+        |world, engine, sale| async move {
+            let other = node(&world, 2, |_| {}).await;
+            buys(&other, wish(sale, "ann", "k", 1)).await;
+            engine.record_pass(0).await.unwrap();
+            assert_eq!(buys(&engine, wish(sale, "bob", "k", 1)).await, Answer::Refused(Refusal::SoldOut { left: 0 }));
+            assert!(matches!(buys(&engine, wish(sale, "ann", "k", 1)).await, Answer::Row(_)));
+        },
+    );
+}
+
+#[test]
+fn a8_more_new_rows_than_a_pass_can_read_are_all_found() {
+    alone(
+        100,
+        |settings, _| settings.page_max = 1,
+        |world, engine, sale| async move {
+            engine.watch_pass().await.unwrap();
+            // Another node's rows, more than twenty pages of one.
+            let other = node(&world, 2, |_| {}).await;
+            for n in 0..30 {
+                confirmed(&world, &other, sale, &format!("b{n}"), "k").await;
+            }
+            let withdrawal = Withdrawal { key: "w".parse().unwrap(), units: 70, actor: "op".into(), reason: "less".into() };
+            assert!(matches!(engine.withdraw(sale, &withdrawal).await, Ok(Stocked::Done(_))));
+            for pass in 0..4 {
+                engine.watch_pass().await.unwrap();
+                for n in 0..30 {
+                    let told = buys(&engine, wish(sale, &format!("b{n}"), "k", 1)).await;
+                    assert!(matches!(told, Answer::Row(_)), "b{n} after pass {pass}: {told:?}");
+                }
+            }
+        },
+    );
+}
