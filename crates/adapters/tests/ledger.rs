@@ -546,7 +546,8 @@ async fn what_is_due_is_known_after_a_restart_and_paid_orders_are_not_due() {
             last = row.pay_by.unwrap();
         }
     }
-    due.sort();
+    // Of the same millisecond, in the order of their making.
+    due.sort_by_key(|&(pay_by, _)| pay_by);
     let due: Vec<OrderId> = due.into_iter().map(|(_, id)| id).collect();
     wait_until(&ledger, last).await;
     assert_eq!(ledger.due(100).await.unwrap(), due);
