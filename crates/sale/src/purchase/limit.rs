@@ -7,7 +7,7 @@ use super::intake::{Outcome, Pending};
 use crate::order::{Order, Source};
 use crate::ports::{Fault, Fence, Sheaf};
 use crate::words::{Ask, Busy, Digest, OrderId, Refusal};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Engine {
     /// Before `limit_reached` is said: which of the buyer's holds are live orders? Answers those that have one for each
@@ -16,7 +16,8 @@ impl Engine {
         if limited.is_empty() {
             return Vec::new();
         }
-        let holds: HashMap<_, _> = limited.iter().flat_map(|(_, holds)| holds).map(|ask| (ask.digest, ask.clone())).collect();
+        // In the order of their ids: what is recorded must follow from the seed, not from a table's random keys.
+        let holds: BTreeMap<_, _> = limited.iter().flat_map(|(_, holds)| holds).map(|ask| (ask.digest, ask.clone())).collect();
         let alive = match self.alive(desk, fence, holds).await {
             Ok(alive) => alive,
             Err(fault) => {
@@ -41,7 +42,7 @@ impl Engine {
     }
 
     /// Which of these holds have a live order. A dead one is released, one without a row is recorded from its hold.
-    async fn alive(&self, desk: &Desk, fence: Fence, mut holds: HashMap<Digest, Ask>) -> Result<HashSet<Digest>, Fault> {
+    async fn alive(&self, desk: &Desk, fence: Fence, mut holds: BTreeMap<Digest, Ask>) -> Result<BTreeSet<Digest>, Fault> {
         let ids: Vec<_> = holds.keys().map(|&digest| OrderId { sale: desk.id, digest }).collect();
         let mut rows: Vec<Order> = self.stores.ledger.orders(&ids).await?.into_iter().flatten().collect();
         for order in &rows {

@@ -84,6 +84,8 @@ impl Watch {
             *waiters = rest;
             !waiters.is_empty()
         });
+        // A table's order is drawn when the process starts; what is asked must not depend on it.
+        ask.sort_unstable();
         ask
     }
 }
