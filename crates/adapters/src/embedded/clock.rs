@@ -24,9 +24,9 @@ pub(super) fn elapsed_us() -> u64 {
     u64::try_from(start.elapsed().as_micros()).expect("half a million years fit")
 }
 
-/// The date, for the eyes of an operator only.
+/// The machine's date: for an operator's eyes, and for what others have dated. No deadline of an order is compared with it.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's date")]
-pub(super) fn date() -> Time {
+pub fn date() -> Time {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -58,7 +58,7 @@ fn ill(what: &'static str, code: u8, says: impl Into<String>) -> Finding {
 }
 
 fn clock() -> Finding {
-    let now = jsonwebtoken::get_current_timestamp();
+    let now = adapters::embedded::clock::date().0.unsigned_abs() / 1_000;
     if now < SANE_SINCE_S {
         return ill(
             "clock",
@@ -167,7 +167,7 @@ fn files(config: &crate::config::Config, directory: &Path) -> Vec<Finding> {
 async fn checked(config: &crate::config::Config, directory: &Path) -> Result<String, String> {
     let opened = crate::stores::open(config, directory).await?;
     let now = opened.stores.ledger.now().await.map_err(|fault| fault.what)?;
-    let ahead_s = now.0 / 1_000 - jsonwebtoken::get_current_timestamp().cast_signed();
+    let ahead_s = (now.0 - adapters::embedded::clock::date().0) / 1_000;
     if ahead_s > 60 {
         return Err(format!(
             "the ledger's clock is {ahead_s} s ahead of this machine's: it was written under a later date. Deadlines wait until the machine has caught up; set its clock (NTP)."

@@ -41,7 +41,7 @@ pub fn create(file: Option<&Path>, wanted: SaleCreate) -> Result<(), Exit> {
     let opens_at = match &wanted.opens_at {
         Some(text) => read_time(text).ok_or_else(|| wrong("opens-at"))?,
         // By this machine's clock: the operator's "now". What decides is the ledger's clock and the time written here.
-        None => sale::words::Time(jsonwebtoken::get_current_timestamp().cast_signed() * 1_000),
+        None => adapters::embedded::clock::date(),
     };
     let closes_at = match &wanted.closes_at {
         Some(text) => read_time(text).ok_or_else(|| wrong("closes-at"))?,

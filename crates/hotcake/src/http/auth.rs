@@ -3,41 +3,21 @@
 use super::App;
 use super::context::Context;
 use super::problem::{Code, Problem};
+use super::token::TokenKey;
 use crate::config::{Auth as Settings, Scope};
+use adapters::embedded::clock::date;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use sale::words::BuyerId;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq as _};
 
-/// Longest token, in bytes.
-const TOKEN_MAX: usize = 4_096;
-
-/// What a buyer's token says. All three are required; `exp` is a number.
-#[derive(Serialize, Deserialize)]
-struct Claims {
-    sub: String,
-    exp: u64,
-    aud: Audience,
-}
-
-/// One audience or several.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Several(Vec<String>),
-}
-
 /// Verifies buyers and operators.
 pub struct Auth {
-    key: DecodingKey,
-    rules: Validation,
+    buyers: TokenKey,
     operators: Vec<Known>,
 }
 
@@ -56,13 +36,6 @@ struct Known {
 impl Auth {
     /// As the configuration says; its contradictions were looked for before.
     pub fn new(settings: &Settings) -> Self {
-        let mut rules = Validation::new(Algorithm::HS256);
-        rules.algorithms = vec![Algorithm::HS256];
-        rules.set_audience(&[&settings.buyer_audience]);
-        rules.set_required_spec_claims(&["exp", "sub", "aud"]);
-        rules.validate_exp = true;
-        rules.validate_nbf = true;
-        rules.leeway = settings.buyer_leeway_s;
         let operators = settings
             .operators
             .iter()
@@ -72,13 +45,11 @@ impl Auth {
                 scopes: operator.scopes.clone(),
             })
             .collect();
-        Self { key: DecodingKey::from_secret(settings.buyer_secret.as_bytes()), rules, operators }
+        Self { buyers: token_key(settings), operators }
     }
 
     fn buyer(&self, headers: &HeaderMap) -> Option<BuyerId> {
-        let token = bearer(headers).filter(|token| token.len() <= TOKEN_MAX)?;
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &self.rules).ok()?.claims;
-        claims.sub.parse().ok()
+        self.buyers.subject(bearer(headers)?, now_s())?.parse().ok()
     }
 
     fn operator(&self, headers: &HeaderMap) -> Option<&Known> {
@@ -95,15 +66,19 @@ impl Auth {
     }
 }
 
+/// What signs and verifies buyers' tokens.
+pub fn token_key(settings: &Settings) -> TokenKey {
+    TokenKey::new(settings.buyer_secret.as_bytes(), &settings.buyer_audience, settings.buyer_leeway_s)
+}
+
 /// A buyer's token, valid for so long from now.
 pub fn sign(settings: &Settings, buyer: &BuyerId, valid_for_s: u64) -> String {
-    let claims = Claims {
-        sub: buyer.as_str().to_owned(),
-        exp: jsonwebtoken::get_current_timestamp() + valid_for_s,
-        aud: Audience::One(settings.buyer_audience.clone()),
-    };
-    let key = EncodingKey::from_secret(settings.buyer_secret.as_bytes());
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).expect("three claims become a token")
+    token_key(settings).sign(buyer.as_str(), now_s().saturating_add(valid_for_s))
+}
+
+/// Seconds since 1970, by the machine's date: whoever issues tokens has no other.
+fn now_s() -> u64 {
+    date().0.unsigned_abs() / 1_000
 }
 
 /// The SHA-256 of a key, as the configuration holds it.

@@ -5,6 +5,7 @@ pub mod context;
 pub mod problem;
 pub mod envelope;
 pub mod strict;
+pub mod token;
 pub mod auth;
 pub mod bodies;
 pub mod orders;
