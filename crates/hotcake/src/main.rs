@@ -19,6 +19,10 @@ use cli::{Cli, OrderVerb, SaleVerb, Verb};
 use exit::Exit;
 use std::process::ExitCode;
 
+/// Memory that one thread takes and another gives back is the rule here; see the reason beside the dependency.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let Cli { config, verb } = Cli::parse();
     match dispatch(config.as_deref(), verb) {
