@@ -18,8 +18,18 @@ pub struct Opened {
     pub directory: Directory,
 }
 
-/// Opens the embedded stores in a directory and compares what queue and ledger know of each other.
+/// Opens the embedded stores for a server that sells.
+pub async fn open_to_sell(config: &Config, directory: &Path) -> Result<Opened, String> {
+    open_and(config, directory, true).await
+}
+
+/// Opens the embedded stores for a look or a small change.
 pub async fn open(config: &Config, directory: &Path) -> Result<Opened, String> {
+    open_and(config, directory, false).await
+}
+
+/// Opens the embedded stores in a directory and compares what queue and ledger know of each other.
+async fn open_and(config: &Config, directory: &Path, to_sell: bool) -> Result<Opened, String> {
     let mut directory = Directory::open(directory).map_err(|e| e.to_string())?;
     let ledger = SqliteLedger::open(&directory.ledger_path()).map_err(|e| e.to_string())?;
     let settings = QueueSettings {
@@ -41,6 +51,11 @@ pub async fn open(config: &Config, directory: &Path) -> Result<Opened, String> {
         ));
     }
     directory.settle().map_err(|e| e.to_string())?;
+    if to_sell {
+        // No commit of a rush should have to make a file longer.
+        ledger.pregrow().await.map_err(|e| e.what)?;
+        queue.pregrow().await.map_err(|e| e.what)?;
+    }
     let clock = SystemClock::new().map_err(|e| format!("the thread that keeps short waits cannot be started: {e}"))?;
     let gate = MemoryGate::new(RunId(crate::keys::random_u64()));
     let stores = Stores { gate: Arc::new(gate), queue: Arc::new(queue), ledger: Arc::new(ledger), clock: Arc::new(clock) };

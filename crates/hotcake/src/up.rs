@@ -95,7 +95,7 @@ fn bind(key: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Exi
 
 async fn serve_until_told(mut config: Config, arguments: cli::Up) -> Result<(), Exit> {
     let mut signals = Signals::new()?;
-    let opened = stores::open(&config, &config.data.dir).await.map_err(Exit::failed)?;
+    let opened = stores::open_to_sell(&config, &config.data.dir).await.map_err(Exit::failed)?;
     let directory = opened.directory.path().to_owned();
     let keys = if arguments.demo { Some(DevelopmentKeys::of(&directory).map_err(Exit::failed)?) } else { None };
     if let Some(keys) = &keys {

@@ -5,7 +5,7 @@
 //! Two kinds of "no": an expected answer stands in `Ok`; a [`Fault`] is *no answer* and says nothing about what
 //! happened, unless it says that nothing did.
 
-use crate::order::{Change, Order, Payment, Source, Step};
+use crate::order::{Change, Order, Payment, Source, Status, Step};
 use crate::words::{Ask, Batch, BatchId, Digest, Epoch, MovementKey, OrderId, PaymentId, RunId, Sale, SaleId, SaleStatus, Terms, Time};
 use async_trait::async_trait;
 use std::fmt;
@@ -634,6 +634,10 @@ pub trait Ledger: Send + Sync {
 
     /// The rows of these orders.
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Option<Order>>, Fault>;
+
+    /// The statuses of the rows of these orders, for walks over very many. It may be answered from an index that is kept
+    /// with the rows; what somebody did to the rows by hand it then does not show.
+    async fn statuses(&self, ids: &[OrderId]) -> Result<Vec<Option<Status>>, Fault>;
 
     /// Closes an order, as [`Status::on`](crate::order::Status::on) allows. Without a row, `ask` (if given) becomes one
     /// that is closed from the start: a tombstone.

@@ -112,6 +112,14 @@ impl EmbeddedQueue {
         self.desk.commits.load(Ordering::Relaxed)
     }
 
+    /// Writes the log to its full size once, so that no commit of a rush has to make the file longer. Changes nothing else.
+    ///
+    /// # Errors
+    /// The disk has no room for it.
+    pub async fn pregrow(&self) -> Result<(), Fault> {
+        self.ask(|_| Ok(()), |answer| Job::Pregrow { answer }).await
+    }
+
     /// Gives the thread a job and waits for its answer. The check looks at the desk first and may refuse.
     async fn ask<T>(
         &self,

@@ -231,7 +231,7 @@ fn read_part(sql: &Connection, from: i64, to: i64, sales: usize, names: &LiveUni
         let Some(at) = at else { return damage(table, format!("row {} stands where it cannot", row.row)) };
         part.slots.resize(at, None);
         part.proofs.resize(at, NO_PROOF);
-        let life = if row.status == Status::Confirmed { Life::Waiting } else { Life::Settled };
+        let life = Life::Row(row.status);
         part.slots.push(Some(Slot { digest: row.digest, sale: row.sale, life }));
         let seq = |seq: u64| u32::try_from(seq).map_err(|_| Damage { table, what: format!("row {}: seq {seq} is too great", row.row) });
         // No row has the number zero; a successor that says so is nobody's.
@@ -242,7 +242,7 @@ fn read_part(sql: &Connection, from: i64, to: i64, sales: usize, names: &LiveUni
             *units += i64::from(row.quantity);
             part.live.push(names.name(row.sale, row.buyer), row.quantity);
         }
-        if life == Life::Waiting {
+        if life.waits() {
             part.waiting.push((row.pay_within_s, row.row));
         }
     }

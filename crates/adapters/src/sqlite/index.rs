@@ -5,6 +5,7 @@
 
 use hashbrown::hash_table::Entry;
 use hashbrown::{HashMap, HashTable};
+use sale::order::Status;
 use sale::words::{Digest, SaleId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -22,15 +23,20 @@ pub(super) struct Slot {
     pub(super) life: Life,
 }
 
-/// What the process remembers of a row's status.
+/// What the process remembers of a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
-    /// Confirmed, so it waits for its payment.
-    Waiting,
-    /// Anything else.
-    Settled,
+    /// It is there, with this status.
+    Row(Status),
     /// The history knows it and the rows do not: somebody deleted it.
     Deleted,
+}
+
+impl Life {
+    /// Confirmed, so it waits for its payment.
+    pub(super) fn waits(self) -> bool {
+        self == Self::Row(Status::Confirmed)
+    }
 }
 
 /// See the file's head.
@@ -119,6 +125,14 @@ impl Index {
         let hash = self.hash(sale, &digest.0);
         let same = |row: &u32| self.slot(*row).is_some_and(|slot| slot.digest == digest.0 && slot.sale == sale);
         self.rows[shard(hash)].find(hash, same).copied()
+    }
+
+    /// The status of an order that has a row.
+    pub(super) fn status(&self, sale: SaleId, digest: Digest) -> Option<Status> {
+        match self.slot(self.find(self.sale_key(sale)?, digest)?)?.life {
+            Life::Row(status) => Some(status),
+            Life::Deleted => None,
+        }
     }
 
     /// Appends the next row. `false`: the order has a row already, and nothing was done.
@@ -347,7 +361,7 @@ impl Waiting {
 
     /// At most `max` rows of each line that may be overdue at `now_ms`, oldest first, with their time to pay.
     pub(super) fn candidates(&mut self, index: &Index, now_ms: i64, max: usize) -> Vec<(u32, Vec<u32>)> {
-        let waits = |row: &u32| index.slot(*row).is_some_and(|slot| slot.life == Life::Waiting);
+        let waits = |row: &u32| index.slot(*row).is_some_and(|slot| slot.life.waits());
         let mut candidates = Vec::new();
         self.lines.retain(|&pay_within_s, line| {
             if line.not_before > now_ms {

@@ -9,6 +9,7 @@
 mod books;
 mod check;
 mod clock;
+mod fold;
 mod history;
 mod index;
 mod orders;
@@ -24,9 +25,10 @@ mod writer;
 use async_trait::async_trait;
 use books::{Question, Reader};
 use clock::LedgerClock;
+use fold::Folding;
 use index::Index;
 use rows::Names;
-use sale::order::{Change, Order, Payment};
+use sale::order::{Change, Order, Payment, Status};
 use sale::ports::{
     BumpAsk, Bumped, Closed, Closing, Fault, Ledger, LedgerBooks, Moved, Movement, OrderPage, Paid, Paying, Recorded, Refunding,
     SaleChange, Sheaf, Withdrawal,
@@ -179,12 +181,13 @@ impl SqliteLedger {
             next_payment: loaded.next_payment,
             draft: Draft::new(),
         };
-        let mut writer = Writer { sql, state, doubt: false };
+        let mut writer = Writer { sql, state, doubt: false, folding: None };
         stop_sales(&mut writer, loaded.stops).map_err(|fault| OpenError::damaged(path, &fault))?;
         Self::start(path, shared, clock, writer).map_err(|e| OpenError::damaged(path, &e))
     }
 
-    fn start(path: &Path, shared: Arc<Shared>, clock: Arc<LedgerClock>, writer: Writer) -> Result<Self, Box<dyn std::error::Error>> {
+    fn start(path: &Path, shared: Arc<Shared>, clock: Arc<LedgerClock>, mut writer: Writer) -> Result<Self, Box<dyn std::error::Error>> {
+        writer.folding = Some(Folding::start(schema::open_writer(path)?)?);
         let reader = Reader { sql: schema::open_reader(path)?, shared: Arc::clone(&shared) };
         let (jobs, waiting_jobs) = mpsc::channel(WAITING_MAX);
         let (questions, waiting_questions) = mpsc::channel(WAITING_MAX);
@@ -323,6 +326,11 @@ impl Ledger for SqliteLedger {
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Option<Order>>, Fault> {
         let ids = ids.to_vec();
         self.read(move |reader| reader.orders(&ids)).await
+    }
+
+    async fn statuses(&self, ids: &[OrderId]) -> Result<Vec<Option<Status>>, Fault> {
+        let index = self.shared.read();
+        Ok(ids.iter().map(|id| index.status(id.sale, id.digest)).collect())
     }
 
     async fn close(&self, id: OrderId, closing: Closing, ask: Option<Ask>) -> Result<Closed, Fault> {

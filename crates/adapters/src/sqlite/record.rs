@@ -154,8 +154,7 @@ pub(super) fn make(
         successor: None,
         ask: ask.clone(),
     };
-    let life = if to == Status::Confirmed { Life::Waiting } else { Life::Settled };
-    let row = tx.add_order(at, ask.digest, life)?;
+    let row = tx.add_order(at, ask.digest, to)?;
     let late = rows::late_bytes(ask);
     let stored = OrderRow::of(&order, tx.state.sales[at].key, row, (leaf.seq, leaf.seq), late.as_deref());
     let mut buffer = Vec::with_capacity(192);
@@ -212,9 +211,7 @@ pub(super) fn change(tx: &mut Tx<'_>, at: usize, kept: &mut Kept, event: Event, 
         Stock::Take => tx.change_stock(at, |s| s.left -= units)?,
         Stock::GiveBack => tx.change_stock(at, |s| s.left += units)?,
     }
-    if from == Status::Confirmed {
-        tx.state.draft.lives.push((kept.row, Life::Settled));
-    }
+    tx.state.draft.lives.push((kept.row, Life::Row(to)));
     if from.is_live() != to.is_live() {
         let buyer = tx.buyer(at, kept.order.ask.buyer.as_str());
         tx.add_live(buyer, if to.is_live() { units } else { -units });

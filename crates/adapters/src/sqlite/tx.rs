@@ -9,6 +9,7 @@ use super::rows::{self, Kept, Names};
 use super::sale_rows::SaleState;
 use super::writer::State;
 use rusqlite::{Connection, params};
+use sale::order::Status;
 use sale::words::{Digest, OrderId, SaleId};
 
 /// A transaction under way.
@@ -78,13 +79,13 @@ impl Tx<'_> {
     }
 
     /// Notes the next order row; answers its number.
-    pub(super) fn add_order(&mut self, at: usize, digest: Digest, life: Life) -> Result<u32, Failure> {
+    pub(super) fn add_order(&mut self, at: usize, digest: Digest, status: Status) -> Result<u32, Failure> {
         let (draft, sale) = (&mut self.state.draft, self.state.sales[at].key);
         let row = draft.next_row();
         if row == u32::MAX {
             return Err(Failure::Broken("the ledger holds 4294967294 orders, its most; start a new one".into()));
         }
-        draft.slots.push(Slot { digest: digest.0, sale, life });
+        draft.slots.push(Slot { digest: digest.0, sale, life: Life::Row(status) });
         draft.rows.insert((sale, digest), row);
         Ok(row)
     }

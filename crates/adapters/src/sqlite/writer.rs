@@ -6,6 +6,7 @@
 use super::Failure;
 use super::Shared;
 use super::clock::LedgerClock;
+use super::fold::Folding;
 use super::index::{BuyerName, Life, LiveUnits, Slot, Waiting};
 use super::sale_rows::SaleState;
 use super::tx::{Tx, write_mark};
@@ -206,6 +207,8 @@ pub(super) struct Writer {
     pub(super) state: State,
     /// A commit failed and the file could not be read afterwards: nothing is written before it was.
     pub(super) doubt: bool,
+    /// `None` while the ledger is being opened.
+    pub(super) folding: Option<Folding>,
 }
 
 impl Writer {
@@ -257,6 +260,9 @@ impl Writer {
         match self.sql.execute_batch("commit") {
             Ok(()) => {
                 self.state.keep();
+                if let Some(folding) = &mut self.folding {
+                    folding.committed();
+                }
                 Ok(())
             }
             Err(e) => Err(self.failed_commit(&e)),
@@ -307,7 +313,8 @@ impl Writer {
         statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?.collect()
     }
 
-    fn end(self) {
+    fn end(mut self) {
+        drop(self.folding.take());
         // The exact time, so that the next start need not wait for the wall clock; then no WAL is left behind.
         let _ = write_mark(&self.sql, self.state.clock.now_ms());
         let _ = self.sql.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()));

@@ -1,17 +1,17 @@
 //! How orders, sales, movements and payments look in JSON, for buyers and for operators. Knows no request.
 
 use jiff::Timestamp;
-use sale::order::{Change, Order, Payment, Status};
+use sale::order::{Change, Order, Payment, Reason, Status};
 use sale::ports::Movement;
 use sale::purchase::SaleView;
-use sale::words::{OrderId, SaleStatus, Time};
-use serde::Serialize;
+use sale::words::{Currency, OrderId, SaleId, SaleStatus, Time};
+use serde::{Serialize, Serializer};
+use std::fmt;
 use utoipa::ToSchema;
 
 /// RFC 3339, UTC.
 pub fn time(at: Time) -> String {
-    // Years beyond 9999 are nobody's deadline, but a sum may reach them.
-    Timestamp::from_millisecond(at.0).map_or_else(|_| "9999-12-31T23:59:59Z".to_owned(), |at| at.to_string())
+    At(at).to_string()
 }
 
 /// Reads RFC 3339, whatever its offset.
@@ -20,20 +20,46 @@ pub fn read_time(text: &str) -> Option<Time> {
     (at.as_millisecond() >= 0).then(|| Time(at.as_millisecond()))
 }
 
+/// A value in JSON as the text that it is written as, without a copy of its own.
+#[derive(Clone, Copy)]
+pub struct Written<T>(pub T);
+
+impl<T: fmt::Display> Serialize for Written<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// RFC 3339, UTC.
+#[derive(Clone, Copy)]
+pub struct At(pub Time);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_millisecond(self.0.0) {
+            Ok(at) => at.fmt(f),
+            // Years beyond 9999 are nobody's deadline, but a sum may reach them.
+            Err(_) => f.write_str("9999-12-31T23:59:59Z"),
+        }
+    }
+}
+
 /// An order as its buyer sees it.
-#[derive(Serialize, ToSchema, Default)]
+#[derive(Serialize, ToSchema)]
 pub struct OrderBody {
     /// What became of the request; equal to `status` for a plain look.
-    pub code: String,
+    pub code: &'static str,
     /// The order's id.
-    pub id: String,
+    #[schema(value_type = String)]
+    pub id: Written<OrderId>,
     /// The sale's id.
-    pub sale: String,
+    #[schema(value_type = String)]
+    pub sale: Written<SaleId>,
     /// processing, confirmed, paid, cancelled, expired, rejected, refunded.
-    pub status: String,
+    pub status: &'static str,
     /// Why it was rejected: sold_out, limit_reached, stale_epoch, lost, refund_due.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub reason: Option<&'static str>,
     /// Units.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantity: Option<u32>,
@@ -45,22 +71,27 @@ pub struct OrderBody {
     pub amount: Option<i64>,
     /// ISO 4217.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub currency: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub currency: Option<Written<Currency>>,
     /// Counts the changes of the status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
     /// When it was accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub created_at: Option<Written<At>>,
     /// When its status changed last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub updated_at: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub updated_at: Option<Written<At>>,
     /// Until when it can be paid.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pay_by: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub pay_by: Option<Written<At>>,
     /// The order that a late payment bought in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub successor: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub successor: Option<Written<OrderId>>,
     /// Ask with it as `?ticket=` while there is no row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
@@ -78,35 +109,52 @@ pub struct OrderBody {
 impl OrderBody {
     /// A row.
     pub fn of(order: &Order) -> Self {
-        let id = order.id();
         Self {
-            code: order.status.as_str().to_owned(),
-            id: id.to_string(),
-            sale: order.sale.to_string(),
-            status: order.status.as_str().to_owned(),
-            reason: order.reason.map(|reason| reason.as_str().to_owned()),
+            reason: order.reason.map(Reason::as_str),
             quantity: Some(order.ask.quantity.get()),
             unit_price: Some(order.ask.unit_price.minor()),
             amount: Some(order.ask.amount()),
-            currency: Some(order.ask.currency.as_str().to_owned()),
+            currency: Some(Written(order.ask.currency)),
             version: Some(order.version),
-            created_at: Some(time(order.created_at)),
-            updated_at: Some(time(order.updated_at)),
-            pay_by: order.pay_by.filter(|_| order.status == Status::Confirmed).map(time),
-            successor: order.successor.map(|digest| OrderId { sale: order.sale, digest }.to_string()),
-            ..Self::default()
+            created_at: Some(Written(At(order.created_at))),
+            updated_at: Some(Written(At(order.updated_at))),
+            pay_by: order.pay_by.filter(|_| order.status == Status::Confirmed).map(|at| Written(At(at))),
+            successor: order.successor.map(|digest| Written(OrderId { sale: order.sale, digest })),
+            ..Self::plain(order.id(), order.status)
         }
     }
 
     /// A purchase without a row.
     pub fn processing(id: OrderId, ticket: Option<String>) -> Self {
-        let status = Status::Processing.as_str().to_owned();
-        Self { code: status.clone(), id: id.to_string(), sale: id.sale.to_string(), status, ticket, ..Self::default() }
+        Self { ticket, ..Self::plain(id, Status::Processing) }
     }
 
     /// The same for an operator.
     pub fn with_buyer(order: &Order) -> Self {
         Self { buyer: Some(order.ask.buyer.as_str().to_owned()), ..Self::of(order) }
+    }
+
+    fn plain(id: OrderId, status: Status) -> Self {
+        Self {
+            code: status.as_str(),
+            id: Written(id),
+            sale: Written(id.sale),
+            status: status.as_str(),
+            reason: None,
+            quantity: None,
+            unit_price: None,
+            amount: None,
+            currency: None,
+            version: None,
+            created_at: None,
+            updated_at: None,
+            pay_by: None,
+            successor: None,
+            ticket: None,
+            idempotency_key: None,
+            payment: None,
+            buyer: None,
+        }
     }
 }
 

@@ -125,8 +125,8 @@ fn bought(context: &Context, order: &Order, key: &PurchaseKey) -> Result<Respons
         Status::Paid | Status::Cancelled | Status::Expired | Status::Rejected | Status::Refunded => StatusCode::OK,
     };
     let body = OrderBody { idempotency_key: Some(key.as_str().to_owned()), ..OrderBody::of(order) };
-    let mut response = context.answer(status, &body.code, &body);
-    let location = HeaderValue::from_str(&format!("/v1/orders/{}", body.id)).expect("an order's id is ASCII");
+    let mut response = context.answer(status, body.code, &body);
+    let location = HeaderValue::try_from(format!("/v1/orders/{}", order.id())).expect("an order's id is ASCII");
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
 }
@@ -251,7 +251,7 @@ pub async fn show(
         }
         Shown::Row(order) => {
             let body = OrderBody::of(&order);
-            let mut response = context.answer(StatusCode::OK, &body.code, &body);
+            let mut response = context.answer(StatusCode::OK, body.code, &body);
             if !order.status.is_dead() {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
@@ -333,6 +333,6 @@ pub async fn take(context: &Context, paying: Paying) -> Result<Response, Problem
     let bought = (code == "bought").then(|| order.id().to_string());
     let payment =
         PaymentBody { id: paying.payment.as_str().to_owned(), state: state.as_str().to_owned(), amount: paying.amount, bought, at: None };
-    let body = OrderBody { code: code.to_owned(), payment: Some(payment), ..OrderBody::of(&order) };
+    let body = OrderBody { code, payment: Some(payment), ..OrderBody::of(&order) };
     Ok(envelope::answer(context.envelope, StatusCode::OK, code, &body))
 }

@@ -82,7 +82,7 @@ async fn next_of_order(mut state: OrderStream) -> Option<(Result<Event, Infallib
             state.seen = Some(order.version);
             state.over = order.status.is_dead();
             let body = OrderBody::of(&order);
-            event(&state.context, "order", &body.code, &body).id(order.version.to_string())
+            event(&state.context, "order", body.code, &body).id(order.version.to_string())
         }
         // Nothing new within the heartbeat's time.
         Ok(Shown::Row(_) | Shown::Processing) => Event::default().comment("still here"),

@@ -10,6 +10,8 @@ use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 /// Slots per chunk. Chunks never move, so growing costs one chunk and not a copy of everything.
 const CHUNK: usize = 1024;
 const NONE: u32 = u32::MAX;
+/// Tables are split, so that one that doubles stops the gate for the time of a small table.
+const SHARDS: usize = 64;
 
 #[derive(Clone)]
 struct Slot {
@@ -22,17 +24,38 @@ struct Slot {
 #[derive(Clone, Default)]
 pub struct Holds {
     chunks: Vec<Vec<Option<Slot>>>,
-    by_digest: HashTable<u32>,
+    by_digest: Table,
     /// The newest hold of each buyer.
-    by_buyer: HashTable<u32>,
+    by_buyer: Table,
     /// Purchases whose hold was released.
     closed: HashMap<Digest, (), BuildHasherDefault<DefaultHasher>>,
+}
+
+/// Slot numbers by a hash of what stands in the slot.
+#[derive(Clone)]
+struct Table([HashTable<u32>; SHARDS]);
+
+impl Default for Table {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| HashTable::new()))
+    }
+}
+
+impl Table {
+    // hashbrown takes the lowest and the highest bits.
+    fn of(&self, hash: u64) -> &HashTable<u32> {
+        &self.0[(hash >> 40) as usize % SHARDS]
+    }
+
+    fn of_mut(&mut self, hash: u64) -> &mut HashTable<u32> {
+        &mut self.0[(hash >> 40) as usize % SHARDS]
+    }
 }
 
 impl Holds {
     /// The hold of a purchase.
     pub fn get(&self, digest: Digest) -> Option<&Ask> {
-        let at = self.by_digest.find(spread(digest), |&at| self.slot(at).ask.digest == digest)?;
+        let at = self.by_digest.of(spread(digest)).find(spread(digest), |&at| self.slot(at).ask.digest == digest)?;
         Some(&self.slot(*at).ask)
     }
 
@@ -43,7 +66,7 @@ impl Holds {
 
     /// All holds of a buyer, newest first.
     pub fn of<'a>(&'a self, buyer: &'a BuyerId) -> impl Iterator<Item = &'a Ask> {
-        let mut at = self.by_buyer.find(hash(buyer), |&at| self.slot(at).ask.buyer == *buyer).copied().unwrap_or(NONE);
+        let mut at = self.by_buyer.of(hash(buyer)).find(hash(buyer), |&at| self.slot(at).ask.buyer == *buyer).copied().unwrap_or(NONE);
         std::iter::from_fn(move || {
             let slot = (at != NONE).then(|| self.slot(at))?;
             at = slot.before;
@@ -62,7 +85,7 @@ impl Holds {
         self.closed.remove(&ask.digest);
         let (digest, buyer) = (spread(ask.digest), hash(&ask.buyer));
         let chunks = &self.chunks;
-        let before = match self.by_buyer.find_mut(buyer, |&at| slot(chunks, at).ask.buyer == ask.buyer) {
+        let before = match self.by_buyer.of_mut(buyer).find_mut(buyer, |&at| slot(chunks, at).ask.buyer == ask.buyer) {
             Some(newest) => std::mem::replace(newest, at),
             None => NONE,
         };
@@ -76,15 +99,15 @@ impl Holds {
         }
         let chunks = &self.chunks;
         if before == NONE {
-            self.by_buyer.insert_unique(buyer, at, |&at| hash(&slot(chunks, at).ask.buyer));
+            self.by_buyer.of_mut(buyer).insert_unique(buyer, at, |&at| hash(&slot(chunks, at).ask.buyer));
         }
-        self.by_digest.insert_unique(digest, at, |&at| spread(slot(chunks, at).ask.digest));
+        self.by_digest.of_mut(digest).insert_unique(digest, at, |&at| spread(slot(chunks, at).ask.digest));
     }
 
     /// Removes a hold, marks its purchase as closed and returns it.
     pub fn close(&mut self, digest: Digest) -> Option<Ask> {
         let chunks = &self.chunks;
-        let entry = self.by_digest.find_entry(spread(digest), |&at| slot(chunks, at).ask.digest == digest).ok()?;
+        let entry = self.by_digest.of_mut(spread(digest)).find_entry(spread(digest), |&at| slot(chunks, at).ask.digest == digest).ok()?;
         let (at, _) = entry.remove();
         let gone = self.chunks[at as usize / CHUNK][at as usize % CHUNK].take().expect("the table names slots that are there");
         self.unlink(at, &gone);
@@ -99,7 +122,8 @@ impl Holds {
             other == at
                 || chunks[other as usize / CHUNK][other as usize % CHUNK].as_ref().is_some_and(|slot| slot.ask.buyer == gone.ask.buyer)
         };
-        let entry = self.by_buyer.find_entry(hash(&gone.ask.buyer), same).expect("each hold is in its buyer's chain");
+        let buyer = hash(&gone.ask.buyer);
+        let entry = self.by_buyer.of_mut(buyer).find_entry(buyer, same).expect("each hold is in its buyer's chain");
         let newest = *entry.get();
         if newest == at {
             let (_, vacant) = entry.remove();
@@ -117,7 +141,7 @@ impl Holds {
 
     /// How many there are.
     pub fn len(&self) -> u64 {
-        self.by_digest.len() as u64
+        self.by_digest.0.iter().map(HashTable::len).sum::<usize>() as u64
     }
 
     /// All holds, oldest first.

@@ -10,8 +10,12 @@ use crate::ports::{Fault, Fence, Sheaf};
 use crate::words::{Ask, OrderId, SaleId};
 use std::sync::Arc;
 
+/// Holds on one page of a background walk. A page is looked at in one go, and purchases wait for that long.
+const PAGE: usize = 250;
+/// How long a background walk lets others work before its next page, in microseconds.
+const BREATH_US: u64 = 250;
 /// Pages of the slow walk over all holds that one pass takes.
-const ROUND_PAGES: usize = 5;
+const ROUND_PAGES: usize = 20;
 
 /// What one page of holds came to.
 struct Page {
@@ -51,6 +55,7 @@ impl Engine {
                 Some(_) | None => break,
             }
             desk.walked(Walk { epoch: fence.epoch, fresh, round });
+            self.stores.clock.sleep_us(BREATH_US).await;
         }
         // All holds, slowly: one whose order died while its release was lost.
         for _ in 0..ROUND_PAGES {
@@ -60,6 +65,7 @@ impl Engine {
             if round == 0 {
                 break;
             }
+            self.stores.clock.sleep_us(BREATH_US).await;
         }
         Ok(())
     }
@@ -77,6 +83,7 @@ impl Engine {
                 Some(Page { next: Some(next), .. }) => at = next,
                 Some(Page { next: None, .. }) => return Ok(Some(sum)),
             }
+            self.stores.clock.sleep_us(BREATH_US).await;
         }
     }
 
@@ -101,19 +108,19 @@ impl Engine {
         age_ms: u64,
         sum: &mut Reconciled,
     ) -> Result<Option<Page>, Fault> {
-        let Ok(page) = self.stores.gate.holds(fence, at, self.settings.page_max).await? else {
+        let Ok(page) = self.stores.gate.holds(fence, at, PAGE.min(self.settings.page_max)).await? else {
             desk.is_stale_under(fence);
             return Ok(None);
         };
         let ids: Vec<_> = page.holds.iter().map(|ask| OrderId { sale: desk.id, digest: ask.digest }).collect();
-        let rows = self.stores.ledger.orders(&ids).await?;
+        let statuses = self.stores.ledger.statuses(&ids).await?;
         let now = self.ledger_now();
         let old = |ask: &Ask| u64::try_from(now.since_ms(ask.asked_at)).unwrap_or(0) >= age_ms;
         let (mut dead, mut without, mut waiting) = (Vec::new(), Vec::new(), false);
         sum.looked += ids.len() as u64;
-        for (ask, row) in page.holds.into_iter().zip(rows) {
-            match row {
-                Some(order) if order.status.is_dead() => dead.push(ask.digest),
+        for (ask, status) in page.holds.into_iter().zip(statuses) {
+            match status {
+                Some(status) if status.is_dead() => dead.push(ask.digest),
                 Some(_) => {}
                 None if old(&ask) => without.push(ask),
                 None => waiting = true,

@@ -126,8 +126,7 @@ impl Hash for Digest {
 impl Digest {
     /// Thirty-two lower-case hex digits.
     pub fn hex(self) -> String {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        self.0.iter().flat_map(|b| [HEX[usize::from(b >> 4)] as char, HEX[usize::from(b & 15)] as char]).collect()
+        self.to_string()
     }
 
     /// Reads what [`Digest::hex`] writes; nothing else.
@@ -149,9 +148,20 @@ impl Digest {
     }
 }
 
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 32];
+        for (pair, b) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]);
+        }
+        f.write_str(std::str::from_utf8(&digits).expect("hex digits are ASCII"))
+    }
+}
+
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.hex())
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -201,7 +211,9 @@ impl Hash for OrderId {
 
 impl fmt::Display for OrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.sale, self.digest.hex())
+        f.write_str(self.sale.as_str())?;
+        f.write_str("-")?;
+        fmt::Display::fmt(&self.digest, f)
     }
 }
 

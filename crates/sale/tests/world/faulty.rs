@@ -2,7 +2,7 @@
 
 use super::executor::{Group, pause};
 use async_trait::async_trait;
-use sale::order::{Change, Order, Payment};
+use sale::order::{Change, Order, Payment, Status};
 use sale::ports::*;
 use sale::words::*;
 use std::future::Future;
@@ -219,6 +219,9 @@ impl Ledger for Faulty<dyn Ledger> {
     }
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Option<Order>>, Fault> {
         self.around("ledger.orders", self.inner.orders(ids)).await
+    }
+    async fn statuses(&self, ids: &[OrderId]) -> Result<Vec<Option<Status>>, Fault> {
+        self.around("ledger.statuses", self.inner.statuses(ids)).await
     }
     async fn close(&self, id: OrderId, closing: Closing, ask: Option<Ask>) -> Result<Closed, Fault> {
         self.around("ledger.close", self.inner.close(id, closing, ask)).await

@@ -14,6 +14,10 @@ const APPLICATION: i64 = 0x4843_7100;
 const VERSION: i64 = 1;
 /// Ids are reserved in blocks, so that none is used twice although rows are deleted, and few transactions say so.
 const BLOCK: Id = 65_536;
+/// Pages of the log at which a commit folds it into the file: 16 MiB, so that few commits do.
+const CHECKPOINT_PAGES: i64 = 4_000;
+/// Page cache.
+const CACHE_KIB: i64 = 8_192;
 /// Where a half's row and a committed one differ. Two words that no flipped bit turns into each other, of one length: a
 /// commit then rewrites its row in place, which needs no room on a full disk.
 const HALF: &str = "half";
@@ -71,8 +75,8 @@ impl Disk {
         c.pragma_update(None, "journal_mode", "wal")?;
         c.pragma_update(None, "synchronous", "full")?;
         // The log is folded into the file in idle moments; this is for a load that never lets up.
-        c.pragma_update(None, "wal_autocheckpoint", 4_000)?;
-        c.pragma_update(None, "cache_size", -16_000)?;
+        c.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        c.pragma_update(None, "cache_size", -CACHE_KIB)?;
         c.set_prepared_statement_cache_capacity(32);
         let page: u64 = c.pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0))?.unsigned_abs().max(512);
         // The pragma answers with a row.
@@ -274,6 +278,16 @@ impl Disk {
             Ok(Parked { id: row.get::<_, Id>(0)?.unsigned_abs(), body: row.get(1)?, reason: row.get(2)?, at: Time(row.get(3)?) })
         })?;
         rows.collect()
+    }
+
+    /// Writes the log to its full size once, and leaves nothing in it that counts.
+    pub(super) fn pregrow(&mut self) -> Result<(), Failed> {
+        // What does not fit the page cache is spilled into the log, and then rolled back: the log keeps its length.
+        let bytes = (CHECKPOINT_PAGES * 4 + CACHE_KIB) * 1_024;
+        self.run("begin immediate")?;
+        let grown = self.connection.execute_batch(&format!("create table pregrow (x); insert into pregrow values (zeroblob({bytes}))"));
+        self.run("rollback")?;
+        grown
     }
 
     /// Folds the log into the file, so that the next write begins it anew. Trying is enough: it is only longer otherwise.

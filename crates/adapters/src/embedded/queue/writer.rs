@@ -37,6 +37,10 @@ pub(super) enum Job {
         parked: Id,
         answer: Answer<bool>,
     },
+    /// Changes nothing.
+    Pregrow {
+        answer: Answer<()>,
+    },
     /// Reads only.
     Parked {
         after: u64,
@@ -50,7 +54,7 @@ impl Job {
     fn prepares(&self) -> (usize, usize) {
         match self {
             Self::Prepare { half, .. } => (1, half.body.len()),
-            Self::Park { .. } | Self::Replay { .. } | Self::Parked { .. } => (0, 0),
+            Self::Park { .. } | Self::Replay { .. } | Self::Pregrow { .. } | Self::Parked { .. } => (0, 0),
         }
     }
 }
@@ -189,7 +193,7 @@ impl Desk {
     }
 
     fn write(&self, disk: &mut Disk, jobs: Vec<Job>, hints: Hints) {
-        let (reading, writing): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| matches!(job, Job::Parked { .. }));
+        let (reading, writing): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| matches!(job, Job::Parked { .. } | Job::Pregrow { .. }));
         if !writing.is_empty() || !hints.is_empty() {
             match transaction(disk, &writing, &hints) {
                 Ok(done) => {
@@ -212,9 +216,15 @@ impl Desk {
             }
         }
         for job in reading {
-            if let Job::Parked { after, max, answer } = job {
-                // Whoever gave up waiting has dropped the receiver.
-                let _ = answer.send(disk.parked(after, max).map_err(|e| fault(disk, Effect::None, "read its parked messages", &e)));
+            // Whoever gave up waiting has dropped the receiver.
+            match job {
+                Job::Parked { after, max, answer } => {
+                    let _ = answer.send(disk.parked(after, max).map_err(|e| fault(disk, Effect::None, "read its parked messages", &e)));
+                }
+                Job::Pregrow { answer } => {
+                    let _ = answer.send(disk.pregrow().map_err(|e| fault(disk, Effect::None, "grow its log", &e)));
+                }
+                job => unreachable!("{job:?} writes"),
             }
         }
     }
@@ -293,7 +303,7 @@ fn perform(disk: &mut Disk, job: &Job) -> Result<Done, Failed> {
         Job::Prepare { half, .. } => disk.prepare(half).map(Done::Prepared),
         Job::Park { id, reason, at, .. } => disk.park(*id, reason, *at).map(Done::Parked),
         Job::Replay { parked, .. } => disk.replay(*parked).map(Done::Replayed),
-        Job::Parked { .. } => unreachable!("what only reads stands in no transaction"),
+        Job::Pregrow { .. } | Job::Parked { .. } => unreachable!("what only reads stands in no transaction"),
     }
 }
 
@@ -305,6 +315,7 @@ fn refuse(jobs: Vec<Job>, fault: &Fault) {
             Job::Prepare { answer, .. } => drop(answer.send(Err(fault))),
             Job::Park { answer, .. } => drop(answer.send(Err(fault))),
             Job::Replay { answer, .. } => drop(answer.send(Err(fault))),
+            Job::Pregrow { answer } => drop(answer.send(Err(fault))),
             Job::Parked { answer, .. } => drop(answer.send(Err(fault))),
         }
     }

@@ -131,7 +131,10 @@ fn rows(recorded: Recorded) -> Vec<Vec<Order>> {
 }
 
 async fn row(ledger: &dyn Ledger, id: OrderId) -> Option<Order> {
-    ledger.orders(&[id]).await.expect("answers").remove(0)
+    let row = ledger.orders(&[id]).await.expect("answers").remove(0);
+    let status = ledger.statuses(&[id]).await.expect("answers").remove(0);
+    assert_eq!(status, row.as_ref().map(|row| row.status), "an order's status is the one of its row");
+    row
 }
 
 async fn sale_now(ledger: &dyn Ledger, id: SaleId) -> Sale {

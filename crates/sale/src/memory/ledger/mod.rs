@@ -5,7 +5,7 @@
 mod orders;
 mod stock;
 
-use crate::order::{Change, Order, Payment, PaymentState, Stock};
+use crate::order::{Change, Order, Payment, PaymentState, Status, Stock};
 use crate::ports::{
     BumpAsk, Bumped, Closed, Closing, Fault, Ledger, LedgerBooks, Moved, Movement, OrderPage, Paid, Paying, Recorded, Refunding,
     SaleChange, Sheaf, Withdrawal,
@@ -179,6 +179,11 @@ impl Ledger for MemoryLedger {
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Option<Order>>, Fault> {
         let state = self.lock();
         Ok(ids.iter().map(|&id| state.order(id).cloned()).collect())
+    }
+
+    async fn statuses(&self, ids: &[OrderId]) -> Result<Vec<Option<Status>>, Fault> {
+        let state = self.lock();
+        Ok(ids.iter().map(|&id| state.order(id).map(|order| order.status)).collect())
     }
 
     async fn close(&self, id: OrderId, closing: Closing, ask: Option<Ask>) -> Result<Closed, Fault> {
