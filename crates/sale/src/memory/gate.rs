@@ -268,6 +268,8 @@ impl Gate for MemoryGate {
         let published = state.loading(fence).and_then(|layer| Some(layer).filter(loaded).ok_or(Stale)).map(|layer| {
             layer.run = fence.run;
             layer.left = opening.left;
+            // Now, and not while it sells: a table that grows moves all that is in it.
+            layer.holds.reserve(usize::try_from(opening.left).unwrap_or(0));
             layer.raises = opening.raises;
             layer.withdrawn = opening.withdrawals.into_iter().collect();
             layer.fact()

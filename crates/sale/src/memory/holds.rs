@@ -7,6 +7,10 @@ use crate::words::{Ask, BuyerId, Digest};
 use hashbrown::{HashMap, HashTable};
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
+/// A table for fewer grows in no time.
+const RESERVE_MIN: usize = 4_096;
+/// Most holds that room is made for in advance; the tables take nine bytes for each.
+const RESERVE_MAX: usize = 1 << 20;
 /// Slots per chunk. Chunks never move, so growing costs one chunk and not a copy of everything.
 const CHUNK: usize = 1024;
 const NONE: u32 = u32::MAX;
@@ -49,6 +53,12 @@ impl Table {
 
     fn of_mut(&mut self, hash: u64) -> &mut HashTable<u32> {
         &mut self.0[(hash >> 40) as usize % SHARDS]
+    }
+
+    fn reserve(&mut self, more: usize, rehash: impl Fn(&u32) -> u64) {
+        // Hashes do not fall evenly: a little more for each.
+        let each = more / SHARDS + more / SHARDS / 8 + 1;
+        self.0.iter_mut().for_each(|table| table.reserve(each, &rehash));
     }
 }
 
@@ -137,6 +147,16 @@ impl Holds {
             later = self.slot(later).before;
         }
         self.chunks[later as usize / CHUNK][later as usize % CHUNK].as_mut().expect("a chain has no gaps").before = gone.before;
+    }
+
+    /// Makes room for so many more.
+    pub fn reserve(&mut self, more: usize) {
+        if more < RESERVE_MIN {
+            return;
+        }
+        let (more, chunks) = (more.min(RESERVE_MAX), &self.chunks);
+        self.by_digest.reserve(more, |&at| spread(slot(chunks, at).ask.digest));
+        self.by_buyer.reserve(more, |&at| hash(&slot(chunks, at).ask.buyer));
     }
 
     /// How many there are.
