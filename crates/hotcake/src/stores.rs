@@ -9,6 +9,7 @@ use sale::purchase::Stores;
 use sale::words::RunId;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The stores, and the lock that makes them ours. Fields are dropped in this order: the stores close before the lock ends.
 pub struct Opened {
@@ -16,6 +17,20 @@ pub struct Opened {
     pub stores: Stores,
     /// The data directory's lock.
     pub directory: Directory,
+}
+
+/// How often, and how far apart, the lock of a directory that is in use is tried before it is refused: for about a second.
+const LOCK_TRIES: u32 = 50;
+const LOCK_EVERY: Duration = Duration::from_millis(20);
+
+/// Locks a data directory. An audit without a server may have it for a moment; a server that runs keeps it, and is named.
+pub fn lock(directory: &Path) -> Result<Directory, String> {
+    let mut tries = 0..LOCK_TRIES;
+    let go_on = || {
+        std::thread::sleep(LOCK_EVERY);
+        tries.next().is_some()
+    };
+    Directory::open_patiently(directory, go_on).map_err(|e| e.to_string())
 }
 
 /// Opens the embedded stores for a server that sells.
@@ -30,7 +45,7 @@ pub async fn open(config: &Config, directory: &Path) -> Result<Opened, String> {
 
 /// Opens the embedded stores in a directory and compares what queue and ledger know of each other.
 async fn open_and(config: &Config, directory: &Path, to_sell: bool) -> Result<Opened, String> {
-    let mut directory = Directory::open(directory).map_err(|e| e.to_string())?;
+    let mut directory = lock(directory)?;
     let ledger = SqliteLedger::open(&directory.ledger_path()).map_err(|e| e.to_string())?;
     let settings = QueueSettings {
         check_after_ms: config.queue.check_back_ms,

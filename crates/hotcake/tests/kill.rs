@@ -3,10 +3,12 @@
 
 mod process;
 
+use adapters::embedded::Directory;
 use process::{Draws, Server, hotcake, now, wait_for};
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -154,4 +156,28 @@ fn a_second_server_on_a_directory_is_refused_and_told_whose_it_is() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("process {}", first.pid())), "it names the process that has the directory: {said}");
     assert_eq!(get(first.address(), "/livez"), Some(200), "the first one goes on");
+}
+
+#[test]
+fn a_start_waits_for_an_audit_that_has_the_directory_for_a_moment() {
+    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data = dir.path().join("data");
+    let audit = Directory::open(&data).expect("nobody else has it");
+    let mut up = hotcake();
+    up.args(["up", "--demo", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
+    let mut up = up.current_dir(dir.path()).stdout(Stdio::piped()).spawn().expect("the binary starts");
+    wait_for("the start to meet the lock", Duration::from_secs(20), || {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", up.id())).ok()?;
+        let has_lock = files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|file| file == data.join("lock")));
+        let ended = up.try_wait().expect("it is ours").is_some();
+        (has_lock || ended).then_some(())
+    });
+    drop(audit);
+    let mut line = String::new();
+    BufReader::new(up.stdout.take().expect("stdout is piped")).read_line(&mut line).expect("stdout is read");
+    // It fails only when it is gone already.
+    let _ = up.kill();
+    up.wait().expect("it is ours");
+    assert!(line.contains("\"ready\""), "it started as soon as the directory was free: {line:?}");
 }

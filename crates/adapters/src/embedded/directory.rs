@@ -27,8 +27,14 @@ pub struct Directory {
 impl Directory {
     /// Locks the directory, making it (mode 0700) if it is missing, and looks whether what was there is still there.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_patiently(path, || false)
+    }
+
+    /// The same, but while another process has the lock it is tried again as often as `go_on` says: an audit without a
+    /// server, or a server that is just ending, lets go of it in a moment. `go_on` is what waits.
+    pub fn open_patiently(path: &Path, go_on: impl FnMut() -> bool) -> Result<Self, OpenError> {
         make(path)?;
-        let lock = lock(path)?;
+        let lock = lock(path, go_on)?;
         let settled = read_layout(path)?;
         let directory = Self { path: path.to_owned(), settled, _lock: lock };
         if settled {
@@ -108,7 +114,7 @@ fn make(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Takes the lock and writes this process's id into it, for the eyes of whoever finds it taken.
-fn lock(directory: &Path) -> Result<File, OpenError> {
+fn lock(directory: &Path, mut go_on: impl FnMut() -> bool) -> Result<File, OpenError> {
     let path = directory.join(LOCK);
     let failed = |e: std::io::Error| {
         let (directory, path) = (directory.display(), path.display());
@@ -118,24 +124,30 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
     };
     // Not truncated on opening: until the lock is ours, what stands there is somebody else's.
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let holder = match file.read_to_string(&mut text).map(|_| text.trim().parse::<u32>()) {
-                Ok(Ok(pid)) => format!("process {pid}"),
-                Ok(Err(_)) | Err(_) => "another process".to_owned(),
-            };
-            let directory = directory.display();
-            return Err(OpenError::new(format!(
-                "the data directory {directory} is in use by {holder}. Stop that process first, or name another data directory."
-            )));
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if go_on() => {}
+            Err(TryLockError::WouldBlock) => return Err(in_use(directory, &mut file)),
+            Err(TryLockError::Error(e)) => return Err(failed(e)),
         }
-        Err(TryLockError::Error(e)) => return Err(failed(e)),
     }
     file.set_len(0).map_err(failed)?;
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)
+}
+
+/// The refusal, with the process that has the directory now.
+fn in_use(directory: &Path, lock: &mut File) -> OpenError {
+    let mut text = String::new();
+    let holder = match lock.read_to_string(&mut text).map(|_| text.trim().parse::<u32>()) {
+        Ok(Ok(pid)) => format!("process {pid}"),
+        Ok(Err(_)) | Err(_) => "another process".to_owned(),
+    };
+    let directory = directory.display();
+    OpenError::new(format!(
+        "the data directory {directory} is in use by {holder}. Stop that process first, or name another data directory."
+    ))
 }
 
 /// Whether the directory was settled before.

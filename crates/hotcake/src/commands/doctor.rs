@@ -4,7 +4,6 @@ use super::{configuration, print};
 use crate::cli::Doctor;
 use crate::exit::Exit;
 use crate::keys::Running;
-use adapters::embedded::Directory;
 use serde::Serialize;
 use std::io::Write as _;
 use std::path::Path;
@@ -138,7 +137,7 @@ fn sync(directory: &Path) -> Finding {
 /// The lock, then the files themselves: opening the ledger checks every row.
 fn files(config: &crate::config::Config, directory: &Path) -> Vec<Finding> {
     let running = Running::read(directory).ok().flatten();
-    let opened = match Directory::open(directory) {
+    let opened = match crate::stores::lock(directory) {
         Ok(opened) => opened,
         Err(e) => {
             return vec![match running {
@@ -146,7 +145,7 @@ fn files(config: &crate::config::Config, directory: &Path) -> Vec<Finding> {
                     "lock",
                     format!("held by the server at {} (process {}): it checked its files when it started", running.url, running.pid),
                 ),
-                None => ill("lock", 1, e.to_string()),
+                None => ill("lock", 1, e),
             }];
         }
     };
