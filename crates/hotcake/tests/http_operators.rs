@@ -2,6 +2,8 @@
 
 mod server;
 
+use adapters::sqlite::SqliteLedger;
+use sale::ports::{Ledger as _, SaleChange};
 use serde_json::{Value, json};
 use server::{Server, read_until};
 use std::io::Write as _;
@@ -312,23 +314,50 @@ fn the_exit_code_says_what_kind_of_no_it_is() {
         assert_eq!(found, code, "{arguments:?}: {out}{error}");
         assert!(error.contains(says), "{arguments:?}: {error}");
     };
+    std::fs::write(server.path().join("bad.toml"), "[gate]\nurl = \"redis://h\"\n").expect("written");
     check(&["sale", "show", "nowhere"], 1, "not_found");
     check(&["sale", "show", "NOT AN ID"], 2, "a sale's id");
     check(&["sale", "list", "--url", "http://127.0.0.1:1", "--key", "k"], 4, "does not answer");
     check(&["sale", "list", "--url", &server.admin_url, "--key", "wrong"], 1, "unauthorized");
     check(&["sale", "list", "--data-dir", "elsewhere"], 4, "no server is known here");
     check(&["audit", "--data-dir", "elsewhere"], 4, "is not there");
-    check(&["doctor", "--data-dir", "elsewhere"], 4, "would make a promise false");
+    check(&["doctor", "--data-dir", "bad.toml/below"], 4, "would make a promise false");
     check(&["migrate"], 1, "");
     check(&["up", "--data-dir", "new"], 2, "auth.buyer_secret is not set");
     check(&["up", "--demo", "--data-dir", "new", "--listen", "0.0.0.0:0"], 2, "loopback only");
     check(&["up", "--demo", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], 1, "data");
     check(&["frobnicate"], 2, "");
-    std::fs::write(server.path().join("bad.toml"), "[gate]\nurl = \"redis://h\"\n").expect("written");
     check(&["--config", "bad.toml", "config", "check"], 2, "bad.toml:2 (gate.url)");
     check(&["--config", "none.toml", "config", "check"], 2, "cannot be read");
     check(&["config", "init"], 1, "is there already");
     server.audited("demo");
+}
+
+#[test]
+fn the_doctor_says_what_is_not_there_yet_and_which_sales_are_stopped() {
+    let mut server = Server::start();
+    let (code, out, error) = server.verb(&["doctor", "--data-dir", "not/there/yet"]);
+    assert_eq!(code, 0, "{out}{error}");
+    assert!(out.contains("not/there/yet is not there yet; the first `hotcake up` makes it"), "{out}");
+    assert!(!server.path().join("not").exists(), "it looks and changes nothing");
+    let (code, out, _) = server.verb(&["doctor"]);
+    assert!(code == 0 && out.contains("none is stopped"), "{out}");
+    server.signal("TERM");
+    assert_eq!(server.ended(), Some(0));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let ledger = SqliteLedger::open(&server.path().join("data/ledger.db")).expect("nobody else has it");
+        let stop = SaleChange::Stop("L1: a test found it broken".to_owned());
+        ledger.change_sale("demo".parse().expect("an id"), &stop).await.expect("the ledger answers").expect("the sale is there");
+    });
+    let names_it = |server: &Server| {
+        let (code, out, error) = server.verb(&["doctor"]);
+        assert_eq!(code, 3, "{out}{error}");
+        assert!(out.contains("demo is stopped (L1: a test found it broken)") && out.contains("hotcake sale open demo"), "{out}");
+    };
+    names_it(&server);
+    server.up();
+    names_it(&server);
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! `hotcake doctor`: settings and surroundings that would make a promise false. Looks and measures; changes nothing.
 
+use super::remote::Remote;
 use super::{configuration, print};
-use crate::cli::Doctor;
+use crate::cli::{Doctor, Server};
 use crate::exit::Exit;
 use crate::keys::Running;
 use serde::Serialize;
-use std::io::Write as _;
-use std::path::Path;
+use serde_json::Value;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
 
 /// Below this many free bytes nothing should be sold.
 const FREE_LEAST: u64 = 256 << 20;
@@ -29,11 +31,16 @@ pub fn run(file: Option<&Path>, arguments: &Doctor) -> Result<(), Exit> {
     let config = configuration(file, arguments.data_dir.as_deref())?.config;
     let directory = &config.data.dir;
     let mut findings = vec![clock()];
-    findings.extend(place(directory));
+    let (finding, measured) = place(directory);
+    findings.push(finding);
     if findings.iter().all(|finding| finding.well) {
-        findings.push(space(directory));
-        findings.push(sync(directory));
-        findings.extend(files(&config, directory));
+        findings.push(space(&measured));
+        findings.push(sync(&measured));
+        if measured == *directory {
+            findings.extend(files(file, &config, directory));
+        } else {
+            findings.push(well("files", NO_FILES));
+        }
     }
     if arguments.json {
         print(&serde_json::json!({ "findings": findings, "data_dir": directory }).to_string());
@@ -68,26 +75,39 @@ fn clock() -> Finding {
     well("clock", "sane; deadlines go by the ledger's, which never goes back")
 }
 
-/// Exists, a directory, writable.
-fn place(directory: &Path) -> Vec<Finding> {
+/// Whether orders can lie there, and the directory whose disk is measured: this one, or the one in which the first start
+/// will make it.
+fn place(directory: &Path) -> (Finding, PathBuf) {
     let shown = directory.display();
-    match std::fs::metadata(directory) {
-        Err(e) => {
-            return vec![ill(
-                "directory",
-                4,
-                format!("{shown} cannot be looked at ({e}). `hotcake up` makes it; --data-dir names another."),
-            )];
-        }
-        Ok(found) if !found.is_dir() => {
-            return vec![ill("directory", 4, format!("{shown} is not a directory. Name another with --data-dir."))];
-        }
-        Ok(_) => {}
+    let cannot = |says: String| (ill("directory", 4, says), directory.to_owned());
+    let there = match nearest(directory) {
+        Ok(there) => there,
+        Err(e) => return cannot(format!("{shown} cannot be looked at ({e}). Name another directory with --data-dir.")),
+    };
+    let at = there.display();
+    if !there.is_dir() {
+        return cannot(format!("{at} is not a directory. Name another with --data-dir."));
     }
-    match tried(directory, |_| Ok(())) {
-        Ok(()) => vec![well("directory", format!("{shown} can be written"))],
-        Err(e) => vec![ill("directory", 4, format!("{shown} cannot be written ({e}). Give it to the user that runs hotcake."))],
+    let says = match tried(&there, |_| Ok(())) {
+        Err(e) => return cannot(format!("{at} cannot be written ({e}). Give it to the user that runs hotcake.")),
+        Ok(()) if there == directory => format!("{shown} can be written"),
+        Ok(()) => format!("{shown} is not there yet; the first `hotcake up` makes it in {at}, which can be written"),
+    };
+    (well("directory", says), there)
+}
+
+/// The path, or the nearest above it that exists.
+fn nearest(path: &Path) -> std::io::Result<PathBuf> {
+    for there in path.ancestors() {
+        // What is above a relative name is where we are.
+        let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+        match std::fs::metadata(there) {
+            Ok(_) => return Ok(there.to_owned()),
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
     }
+    Err(ErrorKind::NotFound.into())
 }
 
 /// Makes a file, does something with it, takes it away.
@@ -134,44 +154,69 @@ fn sync(directory: &Path) -> Finding {
     }
 }
 
+const NO_FILES: &str = "none yet; the first `hotcake up` makes them";
+
 /// The lock, then the files themselves: opening the ledger checks every row.
-fn files(config: &crate::config::Config, directory: &Path) -> Vec<Finding> {
+fn files(file: Option<&Path>, config: &crate::config::Config, directory: &Path) -> Vec<Finding> {
     let running = Running::read(directory).ok().flatten();
     let opened = match crate::stores::lock(directory) {
         Ok(opened) => opened,
         Err(e) => {
-            return vec![match running {
-                Some(running) => well(
-                    "lock",
-                    format!("held by the server at {} (process {}): it checked its files when it started", running.url, running.pid),
-                ),
-                None => ill("lock", 1, e),
-            }];
+            let Some(running) = running else { return vec![ill("lock", 1, e)] };
+            let says = format!("held by the server at {} (process {}): it checked its files when it started", running.url, running.pid);
+            return vec![well("lock", says), told_sales(file, directory)];
         }
     };
     let mut findings = vec![well("lock", "free")];
     if !opened.settled() {
-        findings.push(well("files", "none yet; the first `hotcake up` makes them"));
+        findings.push(well("files", NO_FILES));
         return findings;
     }
     drop(opened);
-    findings.push(match super::audit::runtime().map(|runtime| runtime.block_on(checked(config, directory))) {
-        Ok(Ok(says)) => well("files", says),
-        Ok(Err(what)) => ill("files", 1, what),
-        Err(exit) => ill("files", 1, exit.sentence),
-    });
+    match super::audit::runtime().map(|runtime| runtime.block_on(checked(config, directory))) {
+        Ok(Ok(found)) => findings.extend(found),
+        Ok(Err(what)) => findings.push(ill("files", 1, what)),
+        Err(exit) => findings.push(ill("files", 1, exit.sentence)),
+    }
     findings
 }
 
-async fn checked(config: &crate::config::Config, directory: &Path) -> Result<String, String> {
+async fn checked(config: &crate::config::Config, directory: &Path) -> Result<[Finding; 2], String> {
     let opened = crate::stores::open(config, directory).await?;
-    let now = opened.stores.ledger.now().await.map_err(|fault| fault.what)?;
+    let ledger = &opened.stores.ledger;
+    let now = ledger.now().await.map_err(|fault| fault.what)?;
     let ahead_s = (now.0 - adapters::embedded::clock::date().0) / 1_000;
     if ahead_s > 60 {
         return Err(format!(
             "the ledger's clock is {ahead_s} s ahead of this machine's: it was written under a later date. Deadlines wait until the machine has caught up; set its clock (NTP)."
         ));
     }
-    let seq = opened.stores.ledger.seq().await.map_err(|fault| fault.what)?;
-    Ok(format!("whole: {seq} changes in the ledger, and the queue agrees"))
+    let seq = ledger.seq().await.map_err(|fault| fault.what)?;
+    let sales = ledger.sales().await.map_err(|fault| fault.what)?;
+    let stopped: Vec<_> = sales.into_iter().filter_map(|sale| Some((sale.terms.id.to_string(), sale.stopped?))).collect();
+    Ok([well("files", format!("whole: {seq} changes in the ledger, and the queue agrees")), stops(&stopped)])
+}
+
+/// The sales as the server that runs here tells them, if it lets us ask.
+fn told_sales(file: Option<&Path>, directory: &Path) -> Finding {
+    let server = Server { url: None, key: None, data_dir: Some(directory.to_owned()), json: true };
+    match Remote::find(file, &server).and_then(|remote| remote.get("/v1/admin/sales")) {
+        Ok(answer) => {
+            let text = |sale: &Value, name: &str| sale[name].as_str().map(str::to_owned);
+            let sales = answer["items"].as_array().into_iter().flatten();
+            stops(&sales.filter_map(|sale| Some((text(sale, "id")?, text(sale, "stopped")?))).collect::<Vec<_>>())
+        }
+        Err(exit) => well("sales", format!("not looked at: {} Then `hotcake sale list` names those that are stopped.", exit.sentence)),
+    }
+}
+
+/// Sales in which a law was found broken sell nothing until somebody has looked.
+fn stops(stopped: &[(String, String)]) -> Finding {
+    if stopped.is_empty() {
+        return well("sales", "none is stopped");
+    }
+    let each: Vec<_> = stopped.iter().map(|(sale, why)| format!("{sale} is stopped ({why})")).collect();
+    let first = &stopped[0].0;
+    let next = format!("`hotcake audit` says what is wrong; when it was looked at, `hotcake sale open {first}` sells again.");
+    ill("sales", 3, format!("{}. {next}", each.join("; ")))
 }
