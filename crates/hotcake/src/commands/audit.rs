@@ -10,8 +10,9 @@ use crate::http::admin::audit::ReportBody;
 use crate::keys::{Running, random_u64};
 use crate::stores;
 use crate::tasks::Tasks;
-use sale::books::Tale;
-use sale::purchase::Engine;
+use sale::books::{Report, Tale};
+use sale::ports::{Backlog, Fault};
+use sale::purchase::{Engine, Stores};
 use std::path::Path;
 
 /// Runs the verb.
@@ -20,9 +21,9 @@ pub fn run(file: Option<&Path>, arguments: Audit) -> Result<(), Exit> {
         None => None,
         Some(path) => Some(std::fs::read(path).map_err(|e| Exit::usage(format!("{}: cannot be read ({e})", path.display())))?),
     };
-    let report = match asked(file, &arguments, told.as_deref())? {
-        Some(report) => report,
-        None => read(&configuration(file, arguments.server.data_dir.as_deref())?.config, told.as_deref())?,
+    let (report, left) = match asked(file, &arguments, told.as_deref())? {
+        Some(report) => (report, None),
+        None => read(configuration(file, arguments.server.data_dir.as_deref())?.config, told.as_deref())?,
     };
     if arguments.server.json {
         print(&serde_json::to_string(&report).expect("a report becomes JSON"));
@@ -30,7 +31,7 @@ pub fn run(file: Option<&Path>, arguments: Audit) -> Result<(), Exit> {
         print(&shown(&report));
     }
     match report.breaches.len() {
-        0 => Ok(()),
+        0 => left.map_or(Ok(()), |left| Err(Exit::failed(left))),
         n => Err(Exit::breach(format!("{n} breach(es) of a law. Nothing was repaired; look at what is named before anything is sold."))),
     }
 }
@@ -66,8 +67,14 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
         .map_err(|e| Exit::failed(format!("no thread can be started: {e}")))
 }
 
-/// The stores, read as a start would find them: the gate is rebuilt from the ledger after the queue's messages were recorded.
-fn read(config: &Config, told: Option<&[u8]>) -> Result<ReportBody, Exit> {
+/// How long stores without a server may take to come to rest; nobody buys meanwhile, so what takes longer is stuck.
+const REST_US: u64 = 5_000_000;
+/// Between two looks whether they have.
+const REST_LOOK_US: u64 = 20_000;
+
+/// The stores, read as a start would find them: what a crash left undecided is decided, what was committed is recorded, the
+/// gate is rebuilt from the ledger. With the report comes what could not be done in time, if anything.
+fn read(mut config: Config, told: Option<&[u8]>) -> Result<(ReportBody, Option<String>), Exit> {
     if !config.data.dir.is_dir() {
         return Err(Exit::unreachable(format!(
             "{} is not there, and no server is named. Give --data-dir, or --url and --key.",
@@ -81,8 +88,10 @@ fn read(config: &Config, told: Option<&[u8]>) -> Result<ReportBody, Exit> {
             Some(told::read(text).map_err(|what| Exit::usage(format!("--told: {what}")))?)
         }
     };
+    // Whoever made the half messages is dead: nobody else will settle them, so there is nothing to wait for between two checks.
+    config.queue.check_back_ms = config.queue.check_back_ms.min(100);
     runtime()?.block_on(async {
-        let opened = stores::open(config, &config.data.dir).await.map_err(Exit::failed)?;
+        let opened = stores::open(&config, &config.data.dir).await.map_err(Exit::failed)?;
         // Nobody is shown a ticket here.
         let tickets = [(0, crate::keys::random_hex::<32>().into_bytes())];
         let engine = Engine::new(opened.stores.clone(), config.protocol.settings(config.queue.check_back_ms), random_u64(), &tickets);
@@ -90,12 +99,42 @@ fn read(config: &Config, told: Option<&[u8]>) -> Result<ReportBody, Exit> {
         tasks.run_engine(&engine);
         let report = async {
             engine.start().await?;
-            engine.audit(tales.as_deref()).await
+            at_rest(&engine, &opened.stores, tales.as_deref()).await
         };
         let report = report.await;
         tasks.stop().await;
-        report.map(|report| ReportBody::from(&report)).map_err(|fault| Exit::failed(format!("the stores do not answer: {}", fault.what)))
+        report
+            .map(|(report, left)| (ReportBody::from(&report), left))
+            .map_err(|fault| Exit::failed(format!("the stores do not answer: {}", fault.what)))
     })
+}
+
+/// The audit once everything has come to rest, or when it has not in time, and then what is still on its way.
+async fn at_rest(engine: &Engine, stores: &Stores, tales: Option<&[Tale]>) -> Result<(Report, Option<String>), Fault> {
+    let end_us = stores.clock.elapsed_us() + REST_US;
+    loop {
+        let backlog = stores.queue.backlog().await?;
+        let late = stores.clock.elapsed_us() >= end_us;
+        if late || backlog.halves + backlog.committed == 0 {
+            let report = engine.audit(tales).await?;
+            if report.is_at_rest() || !report.breaches.is_empty() {
+                return Ok((report, None));
+            }
+            if late {
+                return Ok((report, Some(still_moving(backlog))));
+            }
+        }
+        stores.clock.sleep_us(REST_LOOK_US).await;
+    }
+}
+
+fn still_moving(backlog: Backlog) -> String {
+    let Backlog { halves, committed, .. } = backlog;
+    format!(
+        "not every law could be checked: {halves} half message(s) await a decision and {committed} message(s) their record. \
+         `hotcake up` goes on with them; ask `hotcake audit` again while it runs. What does not go away is of another version, \
+         or of a sale that is stopped (`hotcake doctor`)."
+    )
 }
 
 /// The report for people: ✓, ✗ or – per law, then what is broken, then the figures.

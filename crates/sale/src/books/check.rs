@@ -1,6 +1,6 @@
 //! Each law as a check over one sale's books, or over the tales.
 
-use super::{BREACHES_MAX, Books, Breach, Law, Tale, Told, live_units};
+use super::{BREACHES_MAX, Books, Breach, Law, NOT_AT_REST, Tale, Told, live_units};
 use crate::order::{Change, Event, Order, Payment, PaymentState, Reason, Status, Step};
 use crate::ports::{GateBooks, LedgerBooks};
 use crate::words::{BuyerId, Digest, MovementKey, OrderId, SaleId};
@@ -150,7 +150,7 @@ impl Audit {
             self.rest(books, gate, &holds);
         } else {
             for law in [Law::L6, Law::L7, Law::L10] {
-                self.skip(law, "a sale is not at rest");
+                self.skip(law, NOT_AT_REST);
             }
         }
     }

@@ -149,6 +149,16 @@ pub struct Report {
     pub sales: Vec<Figures>,
 }
 
+/// Why the laws of rest were not checked: something was on its way.
+pub const NOT_AT_REST: &str = "a sale is not at rest";
+
+impl Report {
+    /// Whether nothing was left unchecked because it was on its way.
+    pub fn is_at_rest(&self) -> bool {
+        self.laws.iter().all(|&(_, verdict)| verdict != Verdict::Unchecked(NOT_AT_REST))
+    }
+}
+
 /// Breaches that a report lists; a broken million is told by its first thousand.
 pub const BREACHES_MAX: usize = 1_000;
 
