@@ -224,6 +224,15 @@ pub enum OrderVerb {
     },
     /// Give the money of a paid order back, and its units to the sale
     Refund(OnOrder),
+    /// Note that the payment gateway has given a payment back that was refund_due
+    Refunded {
+        /// The order and the server.
+        #[command(flatten)]
+        on: OnOrder,
+        /// The payment gateway's name for the payment; `order show` lists them
+        #[arg(long, value_name = "ID")]
+        payment: String,
+    },
 }
 
 /// A verb on one order.

@@ -50,6 +50,7 @@ fn dispatch(config: Option<&std::path::Path>, verb: Verb) -> Result<ExitCode, Ex
             commands::order::list(config, &sale, limit, cursor.as_deref(), &server)
         }
         Verb::Order(OrderVerb::Refund(on)) => commands::order::refund(config, &on),
+        Verb::Order(OrderVerb::Refunded { on, payment }) => commands::order::refunded(config, &on, &payment),
         Verb::Token(arguments) => commands::token::run(config, &arguments),
         Verb::Bench(arguments) => return Ok(bench::run(*arguments)),
         Verb::Audit(arguments) => commands::audit::run(config, arguments),

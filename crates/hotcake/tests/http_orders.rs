@@ -30,7 +30,16 @@ fn a_purchase_from_its_order_to_its_refund() {
     let paid = server.buyer("alice", "POST", &format!("{path}/pay"), &[("idempotency-key", "p")], None).is(200, "paid");
     assert_eq!((paid.text("status"), paid.body["payment"]["state"].as_str()), ("paid", Some("settled")));
     server.buyer("alice", "POST", &format!("{path}/pay"), &[("idempotency-key", "p")], None).is(200, "paid");
-    server.buyer("alice", "POST", &format!("{path}/pay"), &[("idempotency-key", "q")], None).is(200, "refund_due");
+    let due = server.buyer("alice", "POST", &format!("{path}/pay"), &[("idempotency-key", "q")], None).is(200, "refund_due");
+    // The gateway gives the second payment back; the first one still pays the order.
+    let refunded =
+        |payment: &Value| server.admin("POST", &format!("/v1/admin/orders/{id}/refunded"), Some(&json!({ "payment_id": payment })));
+    assert_eq!(refunded(&paid.body["payment"]["id"]).is(409, "wrong_status").text("payment_state"), "settled");
+    refunded(&json!("another")).is(404, "not_found");
+    refunded(&json!("two words")).is(400, "invalid_request");
+    for _ in 0..2 {
+        assert_eq!(refunded(&due.body["payment"]["id"]).is(200, "").text("state"), "refunded");
+    }
     let late = server.buyer("alice", "POST", &format!("{path}/cancel"), &[], None).is(409, "wrong_status");
     assert_eq!(late.text("order_status"), "paid");
     server.buy("demo", "alice", "k", 1).is(200, "paid");

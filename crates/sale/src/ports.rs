@@ -652,6 +652,10 @@ pub trait Ledger: Send + Sync {
     /// A late payment bought nothing: `late → refund_due`, by compare-and-set. Answers the payment as it is, or `None`.
     async fn refund_due(&self, payment: &PaymentId) -> Result<Option<Payment>, Fault>;
 
+    /// The payment gateway has given a payment back that was due: `refund_due → refunded`, by compare-and-set. Answers the
+    /// payment as it is, or `None`.
+    async fn refunded(&self, payment: &PaymentId) -> Result<Option<Payment>, Fault>;
+
     /// Payments that wait as `late`, at most `max`: somebody must finish them.
     async fn late_payments(&self, max: usize) -> Result<Vec<Payment>, Fault>;
 

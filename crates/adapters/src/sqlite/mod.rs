@@ -351,6 +351,11 @@ impl Ledger for SqliteLedger {
         self.write(move |tx| payments::refund_due(tx, &payment)).await
     }
 
+    async fn refunded(&self, payment: &PaymentId) -> Result<Option<Payment>, Fault> {
+        let payment = payment.clone();
+        self.write(move |tx| payments::refunded(tx, &payment)).await
+    }
+
     async fn late_payments(&self, max: usize) -> Result<Vec<Payment>, Fault> {
         self.read(move |reader| reader.late_payments(max)).await
     }

@@ -108,9 +108,19 @@ fn paid_as(state: PaymentState, order: Order) -> Paid {
 
 /// [`sale::ports::Ledger::refund_due`].
 pub(super) fn refund_due(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Option<Payment>, Failure> {
+    move_on(tx, id, PaymentState::Late, PaymentState::RefundDue)
+}
+
+/// [`sale::ports::Ledger::refunded`].
+pub(super) fn refunded(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Option<Payment>, Failure> {
+    move_on(tx, id, PaymentState::RefundDue, PaymentState::Refunded)
+}
+
+/// A payment's compare-and-set.
+fn move_on(tx: &mut Tx<'_>, id: &PaymentId, from: PaymentState, to: PaymentState) -> Result<Option<Payment>, Failure> {
     let Some(mut payment) = named(tx, id)? else { return Ok(None) };
-    if payment.state == PaymentState::Late {
-        payment.state = PaymentState::RefundDue;
+    if payment.state == from {
+        payment.state = to;
         update(tx, &mut payment)?;
     }
     payment.payment(tx).map(Some)

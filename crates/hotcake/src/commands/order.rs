@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 const NAMES: [&str; 7] = ["id", "status", "buyer", "quantity", "amount", "created_at", "updated_at"];
+const PAYMENT: [&str; 4] = ["id", "state", "amount", "at"];
 
 fn rows(orders: &[Value]) -> Vec<Vec<String>> {
     orders.iter().map(|order| NAMES.iter().map(|name| field(order, name)).collect()).collect()
@@ -40,7 +41,7 @@ pub fn show(file: Option<&Path>, on: &OnOrder) -> Result<(), Exit> {
         }
     };
     listed("history", &["at", "to", "source"]);
-    listed("payments", &["id", "state", "amount", "at"]);
+    listed("payments", &PAYMENT);
     Ok(())
 }
 
@@ -71,5 +72,14 @@ pub fn list(file: Option<&Path>, sale: &str, limit: usize, cursor: Option<&str>,
 pub fn refund(file: Option<&Path>, on: &OnOrder) -> Result<(), Exit> {
     let order = Remote::find(file, &on.server)?.post(&format!("/v1/admin/orders/{}/refund", id(&on.order)?), &json!({}))?;
     print(&if on.server.json { order.to_string() } else { table(&NAMES, &rows(&[order])) });
+    Ok(())
+}
+
+/// `order refunded`.
+pub fn refunded(file: Option<&Path>, on: &OnOrder, payment: &str) -> Result<(), Exit> {
+    let path = format!("/v1/admin/orders/{}/refunded", id(&on.order)?);
+    let payment = Remote::find(file, &on.server)?.post(&path, &json!({ "payment_id": payment }))?;
+    let row = PAYMENT.iter().map(|name| field(&payment, name)).collect();
+    print(&if on.server.json { payment.to_string() } else { table(&PAYMENT, &[row]) });
     Ok(())
 }

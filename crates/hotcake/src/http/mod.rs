@@ -137,6 +137,7 @@ pub fn admin_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(admin::orders::list))
         .routes(routes!(admin::orders::show))
         .routes(routes!(admin::orders::refund))
+        .routes(routes!(admin::orders::refunded))
         .routes(routes!(admin::letters::list))
         .routes(routes!(admin::letters::replay))
         .routes(routes!(admin::audit::look, admin::audit::with_tales))

@@ -6,7 +6,7 @@ use super::intake::Outcome;
 use crate::admit::{Denied, admit_late};
 use crate::order::{Order, Payment, PaymentState};
 use crate::ports::{Fault, Paid, Paying};
-use crate::words::{Ask, LatePayment, OrderId};
+use crate::words::{Ask, LatePayment, OrderId, PaymentId};
 
 /// How long a late payment's purchase is waited for before its payer is answered `late`; the clock's pass goes on.
 const LATE_WAIT_US: u64 = 3_000_000;
@@ -34,6 +34,16 @@ impl Engine {
                 Ok(paid)
             }
             Paid::Bought(_) | Paid::RefundDue(_) | Paid::Refunded(_) | Paid::NoOrder | Paid::WrongAmount(_) | Paid::Mismatch => Ok(paid),
+        }
+    }
+
+    /// Notes that the payment gateway has given a payment of this order back, if it was due. Answers the payment as it is,
+    /// or `None` when the order has no such payment.
+    pub async fn refunded(&self, order: OrderId, payment: &PaymentId) -> Result<Option<Payment>, Fault> {
+        // A payment never changes its order.
+        match self.stores.ledger.payments(order).await?.iter().any(|known| known.id == *payment) {
+            true => self.stores.ledger.refunded(payment).await,
+            false => Ok(None),
         }
     }
 

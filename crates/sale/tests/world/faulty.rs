@@ -235,6 +235,9 @@ impl Ledger for Faulty<dyn Ledger> {
     async fn refund_due(&self, payment: &PaymentId) -> Result<Option<Payment>, Fault> {
         self.around("ledger.refund_due", self.inner.refund_due(payment)).await
     }
+    async fn refunded(&self, payment: &PaymentId) -> Result<Option<Payment>, Fault> {
+        self.around("ledger.refunded", self.inner.refunded(payment)).await
+    }
     async fn late_payments(&self, max: usize) -> Result<Vec<Payment>, Fault> {
         self.around("ledger.late_payments", self.inner.late_payments(max)).await
     }

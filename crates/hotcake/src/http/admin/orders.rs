@@ -5,11 +5,15 @@ use crate::http::auth::{Operator, Reader};
 use crate::http::bodies::{ChangeBody, OrderBody, Page, PaymentBody, time};
 use crate::http::context::{Context, OfOrder};
 use crate::http::problem::{Code, Problem, ProblemBody};
+use crate::http::strict;
+use axum::body::Body;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
+use axum::http::HeaderMap;
 use axum::response::Response;
+use sale::order::PaymentState;
 use sale::ports::Refunding;
-use sale::words::SaleId;
+use sale::words::{PaymentId, SaleId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -66,5 +70,37 @@ pub async fn refund(context: Context, OfOrder(id): OfOrder, Operator(actor): Ope
         Refunding::Refunded(order) => Ok(note(&actor, "refund", &id, context.ok(&OrderBody::with_buyer(&order)))),
         Refunding::NotPaid(order) => Err(context.problem(Code::WrongStatus).with("order_status", order.status.as_str())),
         Refunding::NoOrder => Err(context.problem(Code::NotFound)),
+    }
+}
+
+/// A payment that was given back.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description; the body is read strictly, field by field")]
+pub struct GivenBack {
+    /// The payment gateway's name for it.
+    payment_id: String,
+}
+
+/// Note that the payment gateway has given a payment back that was refund_due. The order stays as it is.
+#[utoipa::path(post, path = "/v1/admin/orders/{order}/refunded", tag = "operators", params(("order" = String, Path)), request_body = GivenBack,
+    responses((status = 200, body = PaymentBody), (status = "default", body = ProblemBody)), security(("operator" = [])))]
+pub async fn refunded(
+    context: Context,
+    OfOrder(id): OfOrder,
+    Operator(actor): Operator,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let mut object = strict::command(&context, &headers, body).await?;
+    let payment = object.parsed::<PaymentId>("payment_id");
+    let (payment, places) = (object.required("payment_id", payment), object.faults());
+    let Some(payment) = payment.filter(|_| places.is_empty()) else { return Err(Problem::invalid(&context, places)) };
+    match to_the_end(&context, "refunded", |engine| async move { engine.refunded(id, &payment).await }).await? {
+        Some(payment) if payment.state == PaymentState::Refunded => {
+            let what = format!("{id} {}", payment.id.as_str());
+            Ok(note(&actor, "refunded", &what, context.ok(&PaymentBody::of(&payment))))
+        }
+        Some(payment) => Err(context.problem(Code::WrongStatus).with("payment_state", payment.state.as_str())),
+        None => Err(context.problem(Code::NotFound)),
     }
 }

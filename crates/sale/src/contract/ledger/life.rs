@@ -250,6 +250,37 @@ pub(super) async fn a_late_ask_that_is_sold_out_can_be_refunded(rig: &dyn Ledger
     assert_eq!(left(&*ledger, sale).await, 0);
 }
 
+pub(super) async fn only_a_payment_that_is_due_becomes_refunded(rig: &dyn LedgerRig) {
+    let ledger = rig.ledger();
+    let sale = open_sale(&*ledger, "given-back").await;
+    let paid = confirmed(&*ledger, sale, "ann").await;
+    ledger.pay(&paying("p-1", &paid)).await.expect("answers");
+    ledger.pay(&paying("p-2", &paid)).await.expect("answers");
+    let state = |payment: Option<Payment>| payment.expect("is known").state;
+    assert_eq!(state(ledger.refunded(&payment_id("p-1")).await.expect("answers")), PaymentState::Settled, "it paid the order");
+    for _ in 0..2 {
+        let refunded = ledger.refunded(&payment_id("p-2")).await.expect("answers").expect("is known");
+        assert_eq!((refunded.id, refunded.state, refunded.order), (payment_id("p-2"), PaymentState::Refunded, paid.id()));
+    }
+    assert_eq!(state(ledger.refund_due(&payment_id("p-2")).await.expect("answers")), PaymentState::Refunded, "it does not go back");
+    assert!(matches!(ledger.pay(&paying("p-2", &paid)).await, Ok(Paid::Refunded(_))));
+    assert_eq!(ledger.refunded(&payment_id("p-unknown")).await, Ok(None));
+
+    let (expired, late) = paid_too_late(rig, sale, "bob", "p-3").await;
+    assert_eq!(state(ledger.refunded(&late).await.expect("answers")), PaymentState::Late, "it is still buying");
+    assert_eq!(ledger.late_payments(10).await.expect("answers").len(), 1);
+    ledger.refund_due(&late).await.expect("answers");
+    ledger.refunded(&late).await.expect("answers");
+    let order = record_one(&*ledger, sale, &late_ask(sale, &expired.ask, &late)).await;
+    assert_eq!((order.status, order.reason), (Status::Rejected, Some(Reason::RefundDue)), "nobody buys with what was given back");
+    drop(ledger);
+    rig.reopen().await;
+    let ledger = rig.ledger();
+    assert_eq!(state_of(&*ledger, &paid, &payment_id("p-2")).await.state, PaymentState::Refunded);
+    let now = row(&*ledger, paid.id()).await.expect("is there");
+    assert_eq!((now.status, left(&*ledger, sale).await), (Status::Paid, UNITS - 1), "the order keeps its units");
+}
+
 pub(super) async fn a_refund_gives_the_units_back_once(rig: &dyn LedgerRig) {
     let ledger = rig.ledger();
     let sale = open_sale(&*ledger, "refund").await;

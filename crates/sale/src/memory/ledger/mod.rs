@@ -211,6 +211,15 @@ impl Ledger for MemoryLedger {
         Ok(Some(payment.clone()))
     }
 
+    async fn refunded(&self, payment: &PaymentId) -> Result<Option<Payment>, Fault> {
+        let mut state = self.lock();
+        let Some(payment) = state.payments.get_mut(payment) else { return Ok(None) };
+        if payment.state == PaymentState::RefundDue {
+            payment.state = PaymentState::Refunded;
+        }
+        Ok(Some(payment.clone()))
+    }
+
     async fn late_payments(&self, max: usize) -> Result<Vec<Payment>, Fault> {
         let state = self.lock();
         Ok(state.payments.values().filter(|payment| payment.state == PaymentState::Late).take(max).cloned().collect())
