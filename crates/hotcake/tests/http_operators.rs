@@ -111,6 +111,7 @@ fn c48_operators_have_a_door_of_their_own_and_scopes() {
         assert_eq!(read("POST", &format!("/v1/admin/sales/demo/{verb}"), None).is(403, "forbidden").text("scope"), "operate", "{verb}");
     }
     read("POST", "/v1/admin/orders/demo-00000000000000000000000000000000/refund", None).is(403, "forbidden");
+    read("POST", "/v1/admin/orders/demo-00000000000000000000000000000000/refunded", Some("{\"payment_id\":\"p\"}")).is(403, "forbidden");
     read("POST", "/v1/admin/dead-letters/1/replay", None).is(403, "forbidden");
     assert_eq!(server.audited("demo"), before);
 }
@@ -260,7 +261,13 @@ fn the_metrics_and_the_description_are_there() {
         "hotcake_purchases_total{code=\"idempotency_mismatch\"} 1",
         "hotcake_purchase_duration_seconds_count 2",
         "hotcake_stock_units{sale=\"demo\",layer=\"gate\",state=\"left\"} 99",
-        "hotcake_recorded_orders_total 1",
+        "hotcake_batch_size_sum 1.0",
+        "hotcake_batch_size_bucket{le=\"1.0\"} 1",
+        "hotcake_batch_size_bucket{le=\"+Inf\"} 1",
+        "hotcake_record_size_sum 1.0",
+        "hotcake_stage_duration_seconds_count{stage=\"prepare\"} 1",
+        "hotcake_stage_duration_seconds_count{stage=\"hold\"} 1",
+        "hotcake_stage_duration_seconds_bucket{le=\"+Inf\",stage=\"record\"} 1",
         "hotcake_breaches_total 0",
         "# EOF",
     ] {

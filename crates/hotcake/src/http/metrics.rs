@@ -7,14 +7,14 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use sale::ports::Backlog;
-use sale::purchase::SaleView;
+use sale::purchase::{SaleView, Spread, Stage};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,6 +96,13 @@ impl Collector for Scrape {
 
 type Encoded = Result<(), fmt::Error>;
 
+/// A spread as a histogram; `per` of its values are one unit.
+fn encode_spread(spread: &Spread, per: f64, mut encoder: MetricEncoder<'_>) -> Encoded {
+    let buckets: Vec<_> = spread.steps().map(|(end, count)| (end.map_or(f64::INFINITY, |end| end as f64 / per), count)).collect();
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    encoder.encode_histogram::<[(&str, &str); 0]>(spread.sum() as f64 / per, count, &buckets, None)
+}
+
 impl Scrape {
     fn purchases(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
         let meters = &self.app.meters;
@@ -156,12 +163,8 @@ impl Scrape {
     fn protocol(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
         let m = self.app.engine.meters();
         let counters = [
-            ("batches", "Half messages prepared", &m.batches),
-            ("batched_purchases", "Purchases in them", &m.batched),
             ("batches_refused", "Batches of which the gate held nothing", &m.batches_refused),
             ("holds_unknown", "Holds whose answer was unknown", &m.holds_unknown),
-            ("records", "Record transactions", &m.records),
-            ("recorded_orders", "Rows that recording answered, made or found", &m.recorded),
             ("rejected_orders", "Rows among them that are rejected", &m.rejected),
             ("parked_messages", "Messages put aside", &m.parked),
             ("store_faults", "Faults of the stores that were met", &m.faults),
@@ -172,6 +175,18 @@ impl Scrape {
         ];
         for (name, help, count) in counters {
             ConstCounter::new(count.get()).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
+        let sizes = [
+            ("batch_size", "Half messages, by the purchases in them", &m.batches),
+            ("record_size", "Record transactions, by the rows that they answered, made or found", &m.records),
+        ];
+        for (name, help, spread) in sizes {
+            encode_spread(spread, 1.0, encoder.encode_descriptor(name, help, None, MetricType::Histogram)?)?;
+        }
+        let help = "A store's call that a batch waits for, by stage";
+        let mut family = encoder.encode_descriptor("stage_duration", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        for (stage, spread) in Stage::ALL.into_iter().zip(&m.stages) {
+            encode_spread(spread, 1e6, family.encode_family(&[("stage", stage.as_str())])?)?;
         }
         let families = [
             (
@@ -193,7 +208,7 @@ impl Scrape {
                 ConstCounter::new(count.get()).encode(family.encode_family(&[(label, value)])?)?;
             }
         }
-        // A sum and a count: their quotient is the mean lag from ask to record.
+        // With record_size_sum: their quotient is the mean lag from ask to record.
         let lag =
             encoder.encode_descriptor("order_lag", "Sum of the times from ask to record", Some(&Unit::Seconds), MetricType::Counter)?;
         ConstCounter::new(m.lag_ms.get() as f64 / 1e3).encode(lag)

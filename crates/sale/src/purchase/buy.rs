@@ -9,7 +9,7 @@
 use super::Engine;
 use super::desk::{Desk, fence_of};
 use super::intake::{Outcome, Pending, id_of};
-use super::{Answer, Wish};
+use super::{Answer, Stage, Wish};
 use crate::admit::{Denied, admit, admit_late};
 use crate::message;
 use crate::order::Order;
@@ -202,7 +202,7 @@ impl Engine {
     async fn look(&self, desk: &Desk, fence: Fence, sale: &Sale, mut open: Vec<Pending>) -> (Vec<Pending>, Vec<Pending>) {
         open.iter_mut().for_each(|pending| pending.tries += 1);
         let asks: Vec<Ask> = open.iter().map(|pending| pending.ask.clone()).collect();
-        let (seen, fact) = match self.stores.gate.look(fence, sale.terms.limit_per_buyer, &asks).await {
+        let (seen, fact) = match self.timed(Stage::Look, self.stores.gate.look(fence, sale.terms.limit_per_buyer, &asks)).await {
             Ok(Ok(said)) => said,
             Ok(Err(_)) => {
                 desk.is_stale_under(fence);
@@ -311,7 +311,7 @@ impl Engine {
         // Before the hold, so that no retry finds the stock gone and its own id unknown.
         desk.remember(batch.asks.iter().map(|ask| ask.digest));
         let half = Half { batch: batch.id, tag: sale.terms.goods_type.clone(), body: message::encode(batch) };
-        let receipt = match self.stores.queue.prepare(half).await {
+        let receipt = match self.timed(Stage::Prepare, self.stores.queue.prepare(half)).await {
             Ok(receipt) => receipt,
             Err(fault) => {
                 // A half message that was stored after all is checked back, found without a hold, and voided.
@@ -319,9 +319,8 @@ impl Engine {
                 return (Tried::Busy(Busy::Overloaded), None);
             }
         };
-        self.meters.batches.add(1);
-        self.meters.batched.add(batch.asks.len() as u64);
-        let tried = match self.stores.gate.hold(fence, batch).await {
+        self.meters.batches.add(batch.asks.len() as u64);
+        let tried = match self.timed(Stage::Hold, self.stores.gate.hold(fence, batch)).await {
             Ok(Ok((held, fact))) => {
                 desk.learn_fact(fact, self.stores.clock.elapsed_us());
                 match held {

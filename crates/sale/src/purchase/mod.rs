@@ -22,7 +22,7 @@ mod settings;
 mod ticket;
 mod watch;
 
-pub use meters::{Count, Meters};
+pub use meters::{Count, Meters, Spread, Stage};
 pub use settings::Settings;
 
 use crate::order::Order;
@@ -287,6 +287,14 @@ impl Engine {
 
     fn is_backed_up(&self) -> bool {
         self.backed_up.load(Ordering::Acquire)
+    }
+
+    /// A store's call, measured.
+    async fn timed<T>(&self, stage: Stage, call: impl Future<Output = T>) -> T {
+        let since_us = self.stores.clock.elapsed_us();
+        let answer = call.await;
+        self.meters.stages[stage as usize].add(self.stores.clock.elapsed_us().saturating_sub(since_us));
+        answer
     }
 
     /// A store gave no answer, and the protocol goes on by another way.

@@ -3,8 +3,8 @@
 //! A message is acknowledged only after the ledger's commit. What cannot be recorded by trying again is parked with its
 //! reason and never holds up its neighbours; what it carried is recorded from its holds.
 
-use super::Engine;
 use super::desk::lock;
+use super::{Engine, Stage};
 use crate::message::{self, Decoded};
 use crate::order::{Order, Source, Status};
 use crate::ports::{Fault, Handle, Message, Recorded, Sheaf, Unrecordable};
@@ -179,9 +179,8 @@ impl Engine {
 
     /// Records sheaves; all recording goes through here. Whoever calls it tells those who wait for the rows.
     pub(super) async fn record_rows(&self, sheaves: Vec<Sheaf>) -> Result<Vec<Result<Vec<Order>, Unrecordable>>, Fault> {
-        let Recorded { sheaves, seq } = self.stores.ledger.record(sheaves).await?;
+        let Recorded { sheaves, seq } = self.timed(Stage::Record, self.stores.ledger.record(sheaves)).await?;
         self.note_seq(seq);
-        self.meters.records.add(1);
         let (mut rows, mut rejected, mut lag_ms, mut latest) = (0, 0, 0, None);
         for order in sheaves.iter().flatten().flatten() {
             rows += 1;
@@ -189,7 +188,7 @@ impl Engine {
             lag_ms += u64::try_from(order.created_at.since_ms(order.ask.asked_at)).unwrap_or(0);
             latest = latest.max(Some(order.created_at));
         }
-        self.meters.recorded.add(rows);
+        self.meters.records.add(rows);
         self.meters.rejected.add(rejected);
         self.meters.lag_ms.add(lag_ms);
         if let Some(time) = latest {

@@ -11,7 +11,7 @@ fn c25_only_what_fits_together_goes_into_a_half_message() {
             let both = ["ann", "bob"].map(|who| Box::pin(engine.buy(wish(sale, who, "k", 1))));
             let told = futures_util::future::join(futures_util::future::join_all(both), engine.intake_pass(1)).await.0;
             assert!(matches!(told[0], Answer::Processing { .. }) && told[1] == Answer::Refused(Refusal::SoldOut { left: 0 }), "{told:?}");
-            assert_eq!((engine.meters().batches.get(), engine.meters().batches_refused.get()), (1, 0));
+            assert_eq!((engine.meters().batches.count(), engine.meters().batches_refused.get()), (1, 0));
         },
     );
 }
@@ -26,7 +26,7 @@ fn c02_void_is_no_refusal_and_nobody_tries_for_ever() {
             world.fates(|call, _| if call == "gate.hold" { Fate::Drop } else { Fate::Pass });
             assert_eq!(buys(&engine, wish(sale, "ann", "k", 1)).await, Answer::Busy(Busy::Overloaded));
             let backlog = world.queue.backlog().await.unwrap();
-            assert_eq!((engine.meters().batches.get(), backlog.halves, backlog.committed), (16, 0, 0));
+            assert_eq!((engine.meters().batches.count(), backlog.halves, backlog.committed), (16, 0, 0));
             // One is late: what it carried goes again, and when it comes it holds nothing.
             let mut holds = 0;
             world.fates(move |call, _| {
@@ -34,7 +34,7 @@ fn c02_void_is_no_refusal_and_nobody_tries_for_ever() {
                 if call == "gate.hold" && holds == 1 { Fate::Drop } else { Fate::Pass }
             });
             assert!(matches!(buys(&engine, wish(sale, "bob", "k", 1)).await, Answer::Processing { .. }));
-            assert_eq!(engine.meters().batches.get(), 18);
+            assert_eq!(engine.meters().batches.count(), 18);
             let late = Batch { id: BatchId { node: 1_001, number: 17 }, ..batch_of(sale, fence(&world, sale).await.epoch, 17) };
             let said = world.gate.hold(fence(&world, sale).await, &late).await.unwrap().unwrap().0;
             assert_eq!(said, sale::ports::Held::Void);
@@ -98,7 +98,7 @@ fn c18_a_released_purchase_is_found_by_its_mark() {
             // The other node has not heard of this id.
             let told = buys(&other, wish(sale, "ann", "k", 1)).await;
             assert!(matches!(told, Answer::Row(ref row) if row.status == Status::Cancelled), "{told:?}");
-            assert_eq!(other.meters().batches.get(), 0);
+            assert_eq!(other.meters().batches.count(), 0);
         },
     );
 }

@@ -67,14 +67,14 @@ fn a_batch_has_its_limit_and_a_purchase_stands_in_it_once() {
             let asks = ["a", "b", "c", "d", "e"].map(|who| Box::pin(engine.buy(wish(sale, who, "k", 1))));
             let all = futures_util::future::join(futures_util::future::join_all(asks), engine.intake_pass(1)).await.0;
             assert!(all.iter().all(|answer| matches!(answer, Answer::Processing { .. })), "{all:?}");
-            assert_eq!((engine.meters().batches.get(), engine.meters().batched.get()), (3, 5));
+            assert_eq!((engine.meters().batches.count(), engine.meters().batches.sum()), (3, 5));
             let twins = [(); 2].map(|()| Box::pin(engine.buy(wish(sale, "twin", "k", 1))));
             let looks = || world.calls().iter().filter(|call| **call == "gate.look").count();
             let before = looks();
             let both = going(&world, &engine, futures_util::future::join_all(twins)).await;
             assert_eq!(looks() - before, 1, "one look for both");
             assert!(both.iter().all(|answer| matches!(answer, Answer::Processing { .. } | Answer::Row(_))), "{both:?}");
-            assert_eq!((engine.meters().batches.get(), engine.meters().batched.get()), (4, 6), "the second shares the first one's hold");
+            assert_eq!((engine.meters().batches.count(), engine.meters().batches.sum()), (4, 6), "the second shares the first one's hold");
             // The same key with other content at the same moment does not share it.
             let unlike = [1, 2].map(|quantity| Box::pin(engine.buy(wish(sale, "unlike", "k", quantity))));
             refuse(&world, "ledger.record");
