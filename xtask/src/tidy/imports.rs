@@ -65,6 +65,31 @@ pub fn domain(files: &[File]) -> Vec<Breach> {
     files.iter().filter(inside).flat_map(wrong).collect()
 }
 
+pub fn order(files: &[File]) -> Vec<Breach> {
+    // Files whose tables are only looked up, each with what is looked up. Clippy's `iter_over_hash_type` watches their loops.
+    const LOOKED_UP: [(&str, &str); 8] = [
+        ("purchase/intake.rs", "an ask's place in its batch"),
+        ("purchase/record.rs", "a batch's failures"),
+        ("purchase/watch.rs", "an order's waiters"),
+        ("purchase/buy.rs", "buyers of a batch"),
+        ("books/mod.rs", "laws that are broken"),
+        ("books/check.rs", "orders by digest"),
+        ("memory/gate.rs", "a batch's decision"),
+        ("memory/holds.rs", "holds, in a table whose hasher has no seed"),
+    ];
+    const TABLES: [&str; 3] = ["HashMap", "HashSet", "HashTable"];
+    let inside = |file: &&File| {
+        file.is_rust() && file.path.strip_prefix("crates/sale/src/").is_some_and(|path| !LOOKED_UP.iter().any(|(known, _)| *known == path))
+    };
+    let wrong = |file: &File| {
+        each_line(file, |line| {
+            let table = TABLES.iter().find(|table| !line.test && line.code.contains(*table))?;
+            Some(format!("has a {table}: use a BTree, or say in tidy/imports.rs what is only looked up there"))
+        })
+    };
+    files.iter().filter(inside).flat_map(wrong).collect()
+}
+
 /// `use std::{fmt, net};` as `std::fmt` and `std::net`; any other line as it is.
 fn expanded(code: &str) -> Vec<String> {
     let mut out = vec![code.to_owned()];

@@ -48,6 +48,11 @@ const RULES: &[Rule] = &[
         check: imports::domain,
     },
     Rule {
+        name: "order",
+        reason: "a hash table's order is drawn anew in each process: what the domain does must follow from the seed",
+        check: imports::order,
+    },
+    Rule {
         name: "spawn",
         reason: "every task has a name, a stop signal and a join, and so one file that starts it",
         check: imports::spawn,
@@ -111,6 +116,9 @@ mod tests {
             ("domain", "crates/sale/src/a.rs", "//! A.\nuse std::time::Instant;\nfn b() { std::fs::read(c); }\n", 2),
             ("domain", "crates/sale/src/a.rs", "//! A.\nuse std::{fmt, net};\n", 1),
             ("domain", "crates/sale/tests/a.rs", "//! A.\nuse std::time::Instant;\n", 0),
+            ("order", "crates/sale/src/a.rs", "//! A.\nuse std::collections::{BTreeMap, HashSet};\nuse hashbrown::HashTable;\n", 2),
+            ("order", "crates/sale/src/purchase/watch.rs", "//! A.\nuse std::collections::HashMap;\n", 0),
+            ("order", "crates/sale/tests/a.rs", "//! A.\nuse std::collections::HashMap;\n", 0),
             ("spawn", "crates/hotcake/src/http/a.rs", "//! A.\nfn b() { tokio::spawn(c); std::thread::spawn(d); }\n", 1),
             ("dependencies", "crates/sale/Cargo.toml", "[dependencies]\na = \"1\"\nc.workspace = true\n# why\nb = \"1\"\n", 1),
         ] {

@@ -66,7 +66,7 @@ impl Audit {
         self.check(Law::L2, books.orders.len() == books.ledger.orders.len(), || {
             format!("{id}: {} orders for {} purchases", books.ledger.orders.len(), books.orders.len())
         });
-        let mut units: HashMap<&BuyerId, i64> = HashMap::new();
+        let mut units: BTreeMap<&BuyerId, i64> = BTreeMap::new();
         for order in books.ledger.orders.iter().filter(|order| order.status.is_live()) {
             *units.entry(&order.ask.buyer).or_default() += order.ask.quantity.units();
         }
