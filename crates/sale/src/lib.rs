@@ -11,6 +11,7 @@
 pub mod words;
 pub mod order;
 pub mod ports;
+pub mod stock;
 pub mod message;
 pub mod admit;
 pub mod purchase;

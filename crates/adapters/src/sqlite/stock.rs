@@ -5,9 +5,9 @@ use super::rows::{self, OrderRow};
 use super::sale_rows::{MOVEMENT_SELECT, MovementRow, SaleState};
 use super::tx::Tx;
 use rusqlite::params;
-use sale::memory::ledger::FIRST_UNITS_KEY;
 use sale::ports::{BumpAsk, Bumped, Fault, Moved, Movement, Rebuild, SaleChange, Withdrawal};
-use sale::words::{Ask, Epoch, MovementKey, RunId, SALES_MAX, Sale, SaleId, SaleStatus, Terms, Time, UNITS_MAX};
+use sale::stock::{self, Footing, Known, Moving};
+use sale::words::{Ask, Epoch, MovementKey, RunId, SALES_MAX, Sale, SaleId, SaleStatus, Terms, Time};
 use std::sync::Arc;
 
 /// [`sale::ports::Ledger::create_sale`].
@@ -42,7 +42,7 @@ pub(super) fn create(tx: &mut Tx<'_>, terms: &Terms, units: i64, actor: &str) ->
     let sale = state.sale();
     tx.state.sales.push(state);
     let first = Movement {
-        key: FIRST_UNITS_KEY.parse().expect("this key is visible ASCII"),
+        key: MovementKey::first_units(),
         units,
         number: Some(1),
         actor: actor.to_owned(),
@@ -186,57 +186,34 @@ fn by_key(tx: &Tx<'_>, sale: u16, key: &MovementKey) -> Result<Option<MovementRo
     Ok(found.next()?.map(MovementRow::read).transpose()?)
 }
 
-/// What stands under a movement's key is the answer, whatever is true by now.
-fn moved_before(before: Option<MovementRow>, units: i64) -> Option<Moved> {
-    let before = before?;
-    Some(match before {
-        MovementRow { refused: true, .. } => Moved::Refused,
-        MovementRow { movement, .. } if movement.units == units => Moved::Done(movement),
-        MovementRow { movement, .. } => Moved::Mismatch(movement),
-    })
+fn footing(sale: &SaleState) -> Footing {
+    Footing { status: sale.status, epoch: sale.epoch, left: sale.left, allotment: sale.allotment }
 }
 
 /// [`sale::ports::Ledger::raise`].
 pub(super) fn raise(tx: &mut Tx<'_>, sale: SaleId, mut movement: Movement) -> Result<Moved, Failure> {
     let Some(at) = tx.sale_at(sale) else { return Ok(Moved::NotNow) };
-    let key = tx.state.sales[at].key;
-    if let Some(moved) = moved_before(by_key(tx, key, &movement.key)?, movement.units) {
-        return Ok(moved);
-    }
-    tx.check_stock(at)?;
-    let state = &tx.state.sales[at];
-    if matches!(state.status, SaleStatus::Ended | SaleStatus::Archived) {
-        return Ok(Moved::NotNow);
-    }
-    if movement.units <= 0 || movement.units > UNITS_MAX - state.allotment {
-        return Ok(Moved::Refused);
-    }
-    movement.number = Some(state.raises + 1);
     movement.at = Time(tx.now_ms);
-    tx.change_stock(at, |s| {
-        s.raises += 1;
-        s.left += movement.units;
-        s.allotment += movement.units;
-    })?;
-    insert_movement(tx, key, &movement, false)?;
-    Ok(Moved::Done(movement))
+    let known = known_by(tx, at, &movement.key)?;
+    match stock::raise(known, footing(&tx.state.sales[at]), movement.units) {
+        Moving::Do(units) => {
+            movement.number = Some(tx.state.sales[at].raises + 1);
+            tx.change_stock(at, |s| {
+                s.raises += 1;
+                s.left += units;
+                s.allotment += units;
+            })?;
+            insert_movement(tx, tx.state.sales[at].key, &movement, false)?;
+            Ok(Moved::Done(movement))
+        }
+        Moving::Answer(answer) => Ok(answer),
+        Moving::Refuse => refused(tx, at, &movement),
+    }
 }
 
 /// [`sale::ports::Ledger::withdraw`].
 pub(super) fn withdraw(tx: &mut Tx<'_>, sale: SaleId, epoch: Epoch, withdrawal: &Withdrawal) -> Result<Moved, Failure> {
     let Some(at) = tx.sale_at(sale) else { return Ok(Moved::NotNow) };
-    let key = tx.state.sales[at].key;
-    if let Some(moved) = moved_before(by_key(tx, key, &withdrawal.key)?, -withdrawal.units) {
-        return Ok(moved);
-    }
-    tx.check_stock(at)?;
-    let state = &tx.state.sales[at];
-    if !state.status.has_gate() {
-        return Ok(Moved::NotNow);
-    }
-    if state.epoch != epoch {
-        return Ok(Moved::Stale);
-    }
     let movement = Movement {
         key: withdrawal.key.clone(),
         units: -withdrawal.units,
@@ -245,14 +222,31 @@ pub(super) fn withdraw(tx: &mut Tx<'_>, sale: SaleId, epoch: Epoch, withdrawal: 
         reason: withdrawal.reason.clone(),
         at: Time(tx.now_ms),
     };
-    let refused = withdrawal.units <= 0 || state.left < withdrawal.units;
-    insert_movement(tx, key, &movement, refused)?;
-    if refused {
-        return Ok(Moved::Refused);
+    let known = known_by(tx, at, &withdrawal.key)?;
+    match stock::withdraw(known, footing(&tx.state.sales[at]), epoch, withdrawal.units) {
+        Moving::Do(units) => {
+            insert_movement(tx, tx.state.sales[at].key, &movement, false)?;
+            tx.change_stock(at, |s| {
+                s.left += units;
+                s.allotment += units;
+            })?;
+            Ok(Moved::Done(movement))
+        }
+        Moving::Answer(answer) => Ok(answer),
+        Moving::Refuse => refused(tx, at, &movement),
     }
-    tx.change_stock(at, |s| {
-        s.left -= withdrawal.units;
-        s.allotment -= withdrawal.units;
-    })?;
-    Ok(Moved::Done(movement))
+}
+
+/// What stands under the key. Only a key that is free needs a stock that nobody has changed by hand.
+fn known_by(tx: &mut Tx<'_>, at: usize, key: &MovementKey) -> Result<Option<Known>, Failure> {
+    let known = by_key(tx, tx.state.sales[at].key, key)?.map(|row| if row.refused { Known::Refused } else { Known::Done(row.movement) });
+    if known.is_none() {
+        tx.check_stock(at)?;
+    }
+    Ok(known)
+}
+
+fn refused(tx: &Tx<'_>, at: usize, movement: &Movement) -> Result<Moved, Failure> {
+    insert_movement(tx, tx.state.sales[at].key, movement, true)?;
+    Ok(Moved::Refused)
 }

@@ -260,6 +260,11 @@ impl FromStr for PaymentId {
 pub struct MovementKey(Box<str>);
 
 impl MovementKey {
+    /// Names the movement of a sale's first units.
+    pub fn first_units() -> Self {
+        Self("first-units".into())
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -13,7 +13,7 @@ use crate::ports::{
 use crate::words::{Ask, BuyerId, Digest, Epoch, MovementKey, OrderId, PaymentId, Sale, SaleId, Terms, Time};
 use async_trait::async_trait;
 use orders::{overdue, pays};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A ledger in memory.
@@ -44,11 +44,8 @@ struct Book {
     history: BTreeMap<Digest, Vec<(u64, Change)>>,
     movements: Vec<Movement>,
     /// Keys of withdrawals that were refused.
-    refused: BTreeMap<MovementKey, i64>,
+    refused: BTreeSet<MovementKey>,
 }
-
-/// Names the movement of a sale's first units.
-pub const FIRST_UNITS_KEY: &str = "first-units";
 
 impl MemoryLedger {
     /// An empty ledger whose clock stands at `now`.

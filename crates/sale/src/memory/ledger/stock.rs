@@ -1,62 +1,35 @@
 //! The ledger's transactions about a sale as a whole: its making, who decides, movements of stock.
 
-use super::{Book, FIRST_UNITS_KEY, State};
+use super::{Book, State};
 use crate::ports::{BumpAsk, Bumped, Fault, Moved, Movement, Rebuild, Withdrawal};
-use crate::words::{Epoch, RunId, SALES_MAX, Sale, SaleId, SaleStatus, Terms, UNITS_MAX};
-use std::collections::BTreeMap;
+use crate::stock::{self, Footing, Known, Moving};
+use crate::words::{Epoch, MovementKey, RunId, SALES_MAX, Sale, SaleId, SaleStatus, Terms};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl State {
     pub(super) fn raise(&mut self, sale: SaleId, movement: Movement) -> Moved {
         let Some(book) = self.books.get_mut(&sale) else { return Moved::NotNow };
-        if let Some(before) = book.movement(&movement.key) {
-            return if before.units == movement.units { Moved::Done(before.clone()) } else { Moved::Mismatch(before.clone()) };
+        match stock::raise(book.known(&movement.key), book.footing(), movement.units) {
+            Moving::Do(units) => {
+                book.sale.raises += 1;
+                book.moved(units, Movement { number: Some(book.sale.raises), ..movement })
+            }
+            Moving::Answer(answer) => answer,
+            Moving::Refuse => book.refused(&movement.key),
         }
-        if matches!(book.sale.status, SaleStatus::Ended | SaleStatus::Archived) {
-            return Moved::NotNow;
-        }
-        if book.refused.contains_key(&movement.key) || movement.units <= 0 || movement.units > UNITS_MAX - book.sale.allotment {
-            return Moved::Refused;
-        }
-        book.sale.raises += 1;
-        book.sale.left += movement.units;
-        book.sale.allotment += movement.units;
-        let movement = Movement { number: Some(book.sale.raises), ..movement };
-        book.movements.push(movement.clone());
-        Moved::Done(movement)
     }
 
     pub(super) fn withdraw(&mut self, sale: SaleId, epoch: Epoch, withdrawal: &Withdrawal) -> Moved {
         let now = self.now;
         let Some(book) = self.books.get_mut(&sale) else { return Moved::NotNow };
-        // What stands under the key is the answer whatever the epoch is by now.
-        if let Some(before) = book.movement(&withdrawal.key) {
-            return if before.units == -withdrawal.units { Moved::Done(before.clone()) } else { Moved::Mismatch(before.clone()) };
+        match stock::withdraw(book.known(&withdrawal.key), book.footing(), epoch, withdrawal.units) {
+            Moving::Do(units) => {
+                let Withdrawal { key, actor, reason, .. } = withdrawal.clone();
+                book.moved(units, Movement { key, units, number: None, actor, reason, at: now })
+            }
+            Moving::Answer(answer) => answer,
+            Moving::Refuse => book.refused(&withdrawal.key),
         }
-        if book.refused.contains_key(&withdrawal.key) {
-            return Moved::Refused;
-        }
-        if !book.sale.status.has_gate() {
-            return Moved::NotNow;
-        }
-        if book.sale.epoch != epoch {
-            return Moved::Stale;
-        }
-        if withdrawal.units <= 0 || book.sale.left < withdrawal.units {
-            book.refused.insert(withdrawal.key.clone(), withdrawal.units);
-            return Moved::Refused;
-        }
-        book.sale.left -= withdrawal.units;
-        book.sale.allotment -= withdrawal.units;
-        let movement = Movement {
-            key: withdrawal.key.clone(),
-            units: -withdrawal.units,
-            number: None,
-            actor: withdrawal.actor.clone(),
-            reason: withdrawal.reason.clone(),
-            at: now,
-        };
-        book.movements.push(movement.clone());
-        Moved::Done(movement)
     }
 
     pub(super) fn bump(&mut self, ask: BumpAsk) -> Bumped {
@@ -95,7 +68,7 @@ impl State {
             return Err(Fault::none(format!("the ledger keeps {SALES_MAX} sales, its most")));
         }
         let first = Movement {
-            key: FIRST_UNITS_KEY.parse().expect("this key is visible ASCII"),
+            key: MovementKey::first_units(),
             units,
             number: Some(1),
             actor: actor.to_owned(),
@@ -121,9 +94,35 @@ impl State {
             made_by: BTreeMap::new(),
             history: BTreeMap::new(),
             movements: vec![first],
-            refused: BTreeMap::new(),
+            refused: BTreeSet::new(),
         };
         self.books.insert(terms.id, book);
         Ok(Ok(sale))
+    }
+}
+
+impl Book {
+    fn footing(&self) -> Footing {
+        let Sale { status, epoch, left, allotment, .. } = self.sale;
+        Footing { status, epoch, left, allotment }
+    }
+
+    fn known(&self, key: &MovementKey) -> Option<Known> {
+        match self.movement(key) {
+            Some(movement) => Some(Known::Done(movement.clone())),
+            None => self.refused.contains(key).then_some(Known::Refused),
+        }
+    }
+
+    fn moved(&mut self, units: i64, movement: Movement) -> Moved {
+        self.sale.left += units;
+        self.sale.allotment += units;
+        self.movements.push(movement.clone());
+        Moved::Done(movement)
+    }
+
+    fn refused(&mut self, key: &MovementKey) -> Moved {
+        self.refused.insert(key.clone());
+        Moved::Refused
     }
 }
