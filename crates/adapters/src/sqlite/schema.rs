@@ -99,7 +99,8 @@ fn settle(sql: &Connection, cache_kib: i64) -> Result<(), rusqlite::Error> {
     sql.busy_timeout(std::time::Duration::from_secs(5))?;
     sql.set_prepared_statement_cache_capacity(64);
     sql.pragma_update(None, "cache_size", -cache_kib)?;
-    sql.execute_batch("pragma temp_store = memory; pragma trusted_schema = on; pragma cell_size_check = on;")
+    // A file that somebody else has touched gets no functions of ours called from its schema.
+    sql.execute_batch("pragma temp_store = memory; pragma trusted_schema = off; pragma cell_size_check = on;")
 }
 
 /// Whether the schema is this version's, word by word.
