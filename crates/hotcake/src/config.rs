@@ -29,7 +29,7 @@ pub struct Config {
     /// Which ledger.
     pub ledger: Ledger,
     /// The protocol's times and limits.
-    pub protocol: Protocol,
+    pub protocol: Settings,
     /// Who is who.
     pub auth: Auth,
     /// What is logged.
@@ -116,26 +116,6 @@ pub struct Queue {
 pub struct Ledger {
     /// `sqlite:`
     pub url: String,
-}
-
-/// The protocol's times and limits: the domain's `Settings`, key by key.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Protocol {
-    pub hold_age_ms: u64,
-    pub stuck_ms: u64,
-    pub drain_ms: u64,
-    pub lease_ms: u64,
-    pub fact_ms: u64,
-    pub batch_max: usize,
-    pub gather_us: u64,
-    pub gather_from: usize,
-    pub tries_max: u32,
-    pub merge_max: usize,
-    pub asks_max: usize,
-    pub backlog_max: u64,
-    pub deliveries_max: u32,
-    pub page_max: usize,
 }
 
 /// Who is who. A `…_file` names a file that holds the secret beside it.
@@ -263,28 +243,6 @@ impl Default for Ledger {
     }
 }
 
-impl Default for Protocol {
-    fn default() -> Self {
-        let settings = Settings::default();
-        Self {
-            hold_age_ms: settings.hold_age_ms,
-            stuck_ms: settings.stuck_ms,
-            drain_ms: settings.drain_ms,
-            lease_ms: settings.lease_ms,
-            fact_ms: settings.fact_ms,
-            batch_max: settings.batch_max,
-            gather_us: settings.gather_us,
-            gather_from: settings.gather_from,
-            tries_max: settings.tries_max,
-            merge_max: settings.merge_max,
-            asks_max: settings.asks_max,
-            backlog_max: settings.backlog_max,
-            deliveries_max: settings.deliveries_max,
-            page_max: settings.page_max,
-        }
-    }
-}
-
 impl Default for Auth {
     fn default() -> Self {
         Self {
@@ -319,25 +277,9 @@ pub const WATCH_EVERY_MS: u64 = 300;
 /// Milliseconds between two passes that expire orders.
 pub const CLOCK_EVERY_MS: u64 = 1_000;
 
-impl Protocol {
-    /// The domain's own. When the queue checks back is a key of the queue.
-    pub fn settings(&self, check_after_ms: u64) -> Settings {
-        Settings {
-            hold_age_ms: self.hold_age_ms,
-            stuck_ms: self.stuck_ms,
-            drain_ms: self.drain_ms,
-            lease_ms: self.lease_ms,
-            fact_ms: self.fact_ms,
-            check_after_ms,
-            tries_max: self.tries_max,
-            batch_max: self.batch_max,
-            gather_us: self.gather_us,
-            gather_from: self.gather_from,
-            merge_max: self.merge_max,
-            asks_max: self.asks_max,
-            backlog_max: self.backlog_max,
-            deliveries_max: self.deliveries_max,
-            page_max: self.page_max,
-        }
+impl Config {
+    /// The protocol's settings. When the queue checks back is a key of the queue.
+    pub fn settings(&self) -> Settings {
+        Settings { check_after_ms: self.queue.check_back_ms, ..self.protocol.clone() }
     }
 }

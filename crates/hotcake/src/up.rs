@@ -107,7 +107,7 @@ async fn serve_until_told(mut config: Config, arguments: cli::Up) -> Result<(), 
 
     let node = random_u64();
     let tickets = ticket_keys(&config.auth, &directory).map_err(Exit::failed)?;
-    let engine = Engine::new(opened.stores.clone(), config.protocol.settings(config.queue.check_back_ms), node, &tickets);
+    let engine = Engine::new(opened.stores.clone(), config.settings(), node, &tickets);
     let tasks = Tasks::new();
     let app = App::new(engine.clone(), opened.stores.clock.clone(), tasks.clone(), &config, arguments.demo, node);
     tasks.run_engine(&engine);

@@ -94,7 +94,7 @@ fn read(mut config: Config, told: Option<&[u8]>) -> Result<(ReportBody, Option<S
         let opened = stores::open(&config, &config.data.dir).await.map_err(Exit::failed)?;
         // Nobody is shown a ticket here.
         let tickets = [(0, crate::keys::random_hex::<32>().into_bytes())];
-        let engine = Engine::new(opened.stores.clone(), config.protocol.settings(config.queue.check_back_ms), random_u64(), &tickets);
+        let engine = Engine::new(opened.stores.clone(), config.settings(), random_u64(), &tickets);
         let tasks = Tasks::new();
         tasks.run_engine(&engine);
         let report = async {

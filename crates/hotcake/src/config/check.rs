@@ -35,7 +35,7 @@ impl Config {
         };
         let (p, h, q) = (&self.protocol, &self.http, &self.queue);
         // What the domain asks for, in its own words; then what the periods of the loops add to it.
-        for (key, invalid) in p.settings(q.check_back_ms).faults() {
+        for (key, invalid) in self.settings().faults() {
             check(false, PROTOCOL_KEYS.iter().find(|known| known.ends_with(key)).copied().unwrap_or("protocol"), invalid.what);
         }
         let stuck_least = p.hold_age_ms + q.check_back_ms + 2 * RECONCILE_EVERY_MS;

@@ -1,15 +1,19 @@
 //! The protocol's times and limits, with their defaults and what they must be to each other.
 
 use crate::words::{BATCH_MAX, Invalid};
+use serde::{Deserialize, Serialize};
 
-/// The protocol's times and limits. Each is a configuration key of the same name.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// The protocol's times and limits. Each is a configuration key of the same name, but for `check_after_ms`, which is the
+/// queue's.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Age of a hold without a row before the reconciler records it.
     pub hold_age_ms: u64,
     /// Age of a ticket after which a purchase that left neither hold nor row is closed as lost.
     pub stuck_ms: u64,
     /// After how long the queue checks back a half message that nobody settled.
+    #[serde(skip)]
     pub check_after_ms: u64,
     /// Longest wait of a rebuild for the consumer to catch up.
     pub drain_ms: u64,
