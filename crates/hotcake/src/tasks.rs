@@ -6,6 +6,7 @@ use sale::ports::Fault;
 use sale::purchase::Engine;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,6 +23,8 @@ const AFTER_FAULT_MS: u64 = 200;
 pub struct Tasks {
     serving: TaskTracker,
     closing: CancellationToken,
+    /// True before `closing` tells anybody.
+    is_closing: Arc<AtomicBool>,
     working: TaskTracker,
     stopping: CancellationToken,
 }
@@ -32,6 +35,7 @@ impl Tasks {
         Self {
             serving: TaskTracker::new(),
             closing: CancellationToken::new(),
+            is_closing: Arc::default(),
             working: TaskTracker::new(),
             stopping: CancellationToken::new(),
         }
@@ -65,6 +69,11 @@ impl Tasks {
     /// Resolves when serving is to end.
     pub async fn closing(&self) {
         self.closing.cancelled().await;
+    }
+
+    /// Whether serving is to end: a look that costs nothing.
+    pub fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
     }
 
     /// The answer, unless serving is to end before there is one.
@@ -155,6 +164,7 @@ impl Tasks {
 
     /// Tells everything that serves to end.
     pub fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
         self.closing.cancel();
         self.serving.close();
     }

@@ -9,6 +9,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Reads a body of at most `max` bytes, within the time for bodies.
@@ -18,11 +21,31 @@ pub async fn read(context: &Context, headers: &HeaderMap, body: Body, max: usize
         return Err(context.problem(Code::BodyTooLarge).close());
     }
     let limit = Duration::from_millis(context.app.body_timeout_ms);
-    match tokio::time::timeout(limit, Limited::new(body, max).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(context.problem(Code::BodyTooLarge).close()),
-        Ok(Err(_)) => Err(context.invalid("", "torn_body", "the body ended before its length, or its chunks are malformed").close()),
-        Err(_) => Err(context.problem(Code::RequestTimeout).close()),
+    match within(limit, Limited::new(body, max).collect()).await {
+        Some(Ok(body)) => Ok(body.to_bytes()),
+        Some(Err(e)) if e.is::<LengthLimitError>() => Err(context.problem(Code::BodyTooLarge).close()),
+        Some(Err(_)) => Err(context.invalid("", "torn_body", "the body ended before its length, or its chunks are malformed").close()),
+        None => Err(context.problem(Code::RequestTimeout).close()),
+    }
+}
+
+/// What `work` comes to, if it does within the limit. A body that came with its head is there at the second look, since the
+/// first one is what makes the connection read it: the timer is set for the others only.
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut looks = 0;
+    let soon = poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if looks == 0 => {
+            looks = 1;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        Poll::Pending => Poll::Ready(None),
+    });
+    match soon.await {
+        Some(done) => Some(done),
+        None => tokio::time::timeout(limit, work).await.ok(),
     }
 }
 
