@@ -3,50 +3,29 @@
 #![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 
 mod browser;
+#[path = "../server/mod.rs"]
+mod server;
 
 use browser::Browser;
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use server::{Process, hotcake};
 use tempfile::TempDir;
-
-const HOTCAKE: &str = env!("CARGO_BIN_EXE_hotcake");
 
 /// A demo server of our own. Ends with the value.
 struct Server {
-    process: Child,
-    ready: Value,
+    process: Process,
     _data: TempDir,
 }
 
 impl Server {
     fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let mut process = Command::new(HOTCAKE)
-            .args(["up", "--demo", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("hotcake starts");
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let (tell, told) = sync_channel(1);
-        std::thread::spawn(move || {
-            let _ = tell.send(lines.find_map(|line| serde_json::from_str::<Value>(&line.ok()?).ok()));
-            lines.for_each(drop);
-        });
-        let ready = told.recv_timeout(Duration::from_secs(60));
-        let Ok(Some(ready)) = ready else {
-            let _ = process.kill();
-            panic!("hotcake up never said that it is ready: {ready:?}");
-        };
-        assert_eq!(ready["event"], "ready", "{ready}");
-        Self { process, ready, _data: data }
+        let process = Process::start("127.0.0.1:0", |command| command.arg("--data-dir").arg(data.path()));
+        Self { process, _data: data }
     }
 
     fn word(&self, name: &str) -> &str {
-        self.ready[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.ready))
+        self.process.said(name)
     }
 
     fn page(&self, sale: &str) -> String {
@@ -55,8 +34,7 @@ impl Server {
 
     /// A verb of the command line, as the operator.
     fn operate(&self, verb: &[&str]) -> Value {
-        let done =
-            Command::new(HOTCAKE).args(verb).args(["--json", "--url", self.word("admin_url"), "--key", self.word("operator_key")]).output();
+        let done = hotcake().args(verb).args(["--json", "--url", self.word("admin_url"), "--key", self.word("operator_key")]).output();
         let done = done.expect("hotcake runs");
         assert!(done.status.success(), "{verb:?}: {}", String::from_utf8_lossy(&done.stderr));
         serde_json::from_slice(&done.stdout).unwrap_or_else(|e| panic!("{verb:?}: {e}: {}", String::from_utf8_lossy(&done.stdout)))
@@ -73,13 +51,6 @@ impl Server {
         let page = self.operate(&["order", "list", "--sale", sale]);
         let items = page["items"].as_array().unwrap_or_else(|| panic!("no items: {page}"));
         items.iter().map(|order| order["status"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -1,13 +1,11 @@
 //! The verbs of the command line: how they find a server, what they read without one, how they end.
 
-mod server;
-
+use crate::demo::Server;
 use adapters::embedded::{EmbeddedQueue, QueueSettings};
 use adapters::sqlite::SqliteLedger;
 use sale::ports::{Half, Ledger as _, Queue as _, SaleChange};
 use sale::words::{Batch, BatchId, SaleId};
 use serde_json::{Value, json};
-use server::Server;
 use std::future::Future;
 
 /// What a test does to stores that no process has open.

@@ -1,10 +1,8 @@
 //! Purchases over HTTP: one answer per key, whatever the client does. Each test ends in an audit.
 
-mod server;
-
+use crate::demo::{Answer, Server, read_until};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use server::{Server, read_until};
 use std::collections::HashSet;
 use std::io::Write as _;
 
@@ -19,7 +17,7 @@ fn a_purchase_from_its_order_to_its_refund() {
     server.buyer("alice", "GET", &path, &[], None).is(200, "confirmed");
     let missing = server.buyer("alice", "GET", "/v1/orders/demo-00000000000000000000000000000000", &[], None).is(404, "not_found");
     let foreign = server.buyer("mallory", "GET", &path, &[], None).is(404, "not_found");
-    let body = |answer: &server::Answer| {
+    let body = |answer: &Answer| {
         let mut body = answer.body.clone();
         body.as_object_mut().expect("an object").remove("request_id").expect("a request_id");
         body
@@ -37,6 +35,10 @@ fn a_purchase_from_its_order_to_its_refund() {
     assert_eq!(refunded(&paid.body["payment"]["id"]).is(409, "wrong_status").text("payment_state"), "settled");
     refunded(&json!("another")).is(404, "not_found");
     refunded(&json!("two words")).is(400, "invalid_request");
+    let other = server.buy("demo", "bob", "k", 1).is(201, "confirmed").text("id").to_owned();
+    let body = json!({ "payment_id": due.body["payment"]["id"] });
+    server.admin("POST", &format!("/v1/admin/orders/{other}/refunded"), Some(&body)).is(404, "not_found");
+    server.buyer("bob", "POST", &format!("/v1/orders/{other}/cancel"), &[], None).is(200, "cancelled");
     for _ in 0..2 {
         assert_eq!(refunded(&due.body["payment"]["id"]).is(200, "").text("state"), "refunded");
     }
@@ -245,7 +247,7 @@ fn an_orders_events_resume_after_the_last_one_seen() {
 }
 
 /// Sends a webhook, signed over (id, time, body) as the specification says.
-fn webhook(server: &Server, secret: &str, at: u64, report: &Value) -> server::Answer {
+fn webhook(server: &Server, secret: &str, at: u64, report: &Value) -> Answer {
     use base64::Engine as _;
     let base64 = base64::engine::general_purpose::STANDARD;
     let (id, at, body) = ("msg_1", at.to_string(), report.to_string());

@@ -1,10 +1,16 @@
 //! The real binary, killed and stopped under load, over one data directory: whatever a buyer was told stays true.
 //! One machine, so at most one of these tests loads at a time.
 
-mod process;
+#[path = "../server/end.rs"]
+mod end;
+mod load;
+#[path = "../server/mod.rs"]
+mod server;
 
 use adapters::embedded::Directory;
-use process::{Draws, Server, hotcake, now, wait_for};
+use end::now;
+use load::{Draws, Server, wait_for};
+use server::hotcake;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -48,7 +54,7 @@ fn c02_c11_kill_nine_under_load_twenty_times_in_a_row_loses_nothing() {
         let moment = now() + Duration::from_micros(draws.below(if rides_through { 120_000 } else { 400_000 }));
         wait_for("the drawn moment", Duration::from_secs(2), || (now() >= moment).then_some(()));
         let address = server.address().to_owned();
-        server.kill_nine();
+        drop(server);
         let killed = now();
         let mut riding = Some(load);
         if !rides_through {
@@ -104,16 +110,16 @@ fn c35_sigterm_under_load_says_not_ready_first_drains_and_loses_nothing() {
     assert_eq!(get(&address, "/readyz"), Some(200));
 
     let told_to_stop = now();
-    server.terminate();
+    server.0.signal("TERM");
     // While it is not ready it still serves: it says so itself, before its listener closes.
     let first_other = wait_for("readiness to change", Duration::from_secs(5), || match get(&address, "/readyz") {
         Some(200) => None,
         other => Some(other),
     });
     assert_eq!(first_other, Some(503), "not ready is said before the listener is closed");
-    let ended = server.wait_for_end(Duration::from_secs(12));
+    let ended = server.0.ended(Duration::from_secs(12)).expect("it ends");
     assert!(told_to_stop.elapsed() <= Duration::from_secs(10), "drained in {:?}", told_to_stop.elapsed());
-    assert_eq!(ended.code(), Some(0), "a stop that was asked for is no failure");
+    assert_eq!(ended, Some(0), "a stop that was asked for is no failure");
     load.end();
 
     let server = Server::start(dir.path(), "127.0.0.1:0");
@@ -133,12 +139,12 @@ fn c35_a_second_sigterm_ends_it_at_once_and_the_next_start_is_whole() {
     let head = "Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{";
     let request = format!("POST /v1/sales/demo/orders HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n{head}", token.trim());
     slow.write_all(request.as_bytes()).expect("the server reads");
-    server.terminate();
+    server.0.signal("TERM");
     wait_for("the stop to begin", Duration::from_secs(5), || (get(&address, "/readyz") != Some(200)).then_some(()));
-    server.terminate();
+    server.0.signal("TERM");
     let second = now();
-    let ended = server.wait_for_end(Duration::from_secs(8));
-    assert_eq!(ended.code(), Some(1), "what was on its way was not waited for");
+    let ended = server.0.ended(Duration::from_secs(8)).expect("it ends");
+    assert_eq!(ended, Some(1), "what was on its way was not waited for");
     assert!(second.elapsed() < Duration::from_secs(1), "ended {:?} after the second signal", second.elapsed());
     drop(slow);
     Server::start(dir.path(), "127.0.0.1:0").audit("");
@@ -154,7 +160,7 @@ fn a_second_server_on_a_directory_is_refused_and_told_whose_it_is() {
     let output = second.current_dir(dir.path()).output().expect("the binary starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains(&format!("process {}", first.pid())), "it names the process that has the directory: {said}");
+    assert!(said.contains(&format!("process {}", first.0.child.id())), "it names the process that has the directory: {said}");
     assert_eq!(get(first.address(), "/livez"), Some(200), "the first one goes on");
 }
 

@@ -1,15 +1,14 @@
 //! Bad input over HTTP: refused with a code, nothing touched, no panic. Each test ends in an audit equal to the one before.
 
-mod server;
-
+use crate::demo::{Answer, Server};
+use crate::end::now;
 use serde_json::{Value, json};
-use server::Server;
 use std::io::Write as _;
 use std::time::Duration;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-fn post(server: &Server, body: &str) -> server::Answer {
+fn post(server: &Server, body: &str) -> Answer {
     server.buyer("alice", "POST", "/v1/sales/demo/orders", &[JSON, ("idempotency-key", "k")], Some(body))
 }
 
@@ -84,7 +83,7 @@ fn c41_what_is_not_one_json_object_is_refused_at_once() {
         deep_object.as_bytes(),
     ];
     for body in bodies {
-        let since = server::now();
+        let since = now();
         let answer = server.raw(&with_length(&server, body), |_| false);
         let shown = String::from_utf8_lossy(&body[..body.len().min(40)]);
         assert_eq!(status(&answer), "400", "{shown:?}: {answer}");

@@ -1,93 +1,40 @@
-//! The real binary as a child process: started, asked, killed, told to stop. Knows no case.
+//! A demo over one data directory, killed and started again, and the load generator against it. Knows no case.
 
+use crate::end::wait_within;
+use crate::server::{Process, hotcake};
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
-
-/// The binary that is tested.
-pub fn hotcake() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_hotcake"))
-}
-
-/// The machine's clock; real processes live by it.
-#[expect(clippy::disallowed_methods, reason = "limits of waits for real processes")]
-pub fn now() -> Instant {
-    Instant::now()
-}
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
 /// Asks again until there is an answer; fails after the limit and says what it waited for.
-pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = now() + limit;
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(now() < end, "waited {limit:?} for {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+pub fn wait_for<T>(what: &str, limit: Duration, look: impl FnMut() -> Option<T>) -> T {
+    wait_within(limit, look).unwrap_or_else(|| panic!("waited {limit:?} for {what}"))
 }
 
 /// After a crash a server is at rest once what was undecided has been checked back and old holds looked after: here sooner than
 /// by default, so that the tests need not wait for it.
 const SOONER: [(&str, &str); 2] = [("HOTCAKE_QUEUE__CHECK_BACK_MS", "500"), ("HOTCAKE_PROTOCOL__HOLD_AGE_MS", "500")];
 
-/// A running demo server. Dropping it kills it.
-pub struct Server {
-    child: Child,
-    ready: Value,
-}
+/// A demo server over a directory that outlives it.
+pub struct Server(pub Process);
 
 impl Server {
     /// Starts on a directory and waits until it is ready. `listen`: port 0 takes a free one.
     pub fn start(dir: &Path, listen: &str) -> Self {
-        let mut command = hotcake();
-        command.args(["up", "--demo", "--json", "--listen", listen, "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(dir);
-        let mut child = command
-            .current_dir(dir)
-            .env("HOTCAKE_LOG__FILTER", "error")
-            .envs(SOONER)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("stdout is piped")).read_line(&mut line).expect("stdout is read");
-        let ready = serde_json::from_str(&line).unwrap_or_else(|e| panic!("the server did not become ready: {e} in {line:?}"));
-        Self { child, ready }
+        Self(Process::start(listen, |command| {
+            command.arg("--data-dir").arg(dir).current_dir(dir).env("HOTCAKE_LOG__FILTER", "error").envs(SOONER)
+        }))
     }
 
-    /// A field of the ready line.
-    pub fn said(&self, field: &str) -> &str {
-        self.ready[field].as_str().unwrap_or_else(|| panic!("the ready line has no {field}: {}", self.ready))
+    fn said(&self, field: &str) -> &str {
+        self.0.said(field)
     }
 
     /// Where buyers come, as `127.0.0.1:PORT`.
     pub fn address(&self) -> &str {
         self.said("url").trim_start_matches("http://")
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// kill -9.
-    pub fn kill_nine(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it is ours");
-    }
-
-    /// Sends SIGTERM to this process alone.
-    pub fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().expect("kill runs");
-        assert!(sent.success(), "the process takes a signal");
-    }
-
-    /// Waits until it has ended by itself.
-    pub fn wait_for_end(&mut self, limit: Duration) -> ExitStatus {
-        let Self { child, .. } = self;
-        wait_for("the server's end", limit, || child.try_wait().expect("it is ours"))
     }
 
     /// A POST as the operator.
@@ -147,7 +94,7 @@ impl Server {
             self.said("operator_key"),
         ]);
         command.args(["--sale", sale, "--connections", "64", "--data-dir"]).arg(dir).arg("--told").arg(told).args(args);
-        command.current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.current_dir(dir).stdout(Stdio::piped()).stderr(Stdio::null());
         Load(command.spawn().expect("the generator starts"))
     }
 }
@@ -170,14 +117,6 @@ impl Drop for Load {
         // Both fail only when it is gone already.
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Both fail only when it is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

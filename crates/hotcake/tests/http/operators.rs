@@ -1,9 +1,7 @@
 //! The operators' side of HTTP: who may do what, movements, a sale's life, the audit, the stop, the metrics.
 
-mod server;
-
+use crate::demo::{Server, read_until};
 use serde_json::{Value, json};
-use server::{Server, read_until};
 use std::io::Write as _;
 
 fn movement(key: &str, units: i64) -> Value {
