@@ -10,11 +10,6 @@ const LINES_MAX: usize = 400;
 const LONGER: &[(&str, usize)] = &[
     // The ports' contracts in prose: one place to read before an adapter is written.
     ("crates/sale/src/ports.rs", 700),
-    // Lists of cases and of damage: each test stands by itself and is found by its number.
-    ("crates/sale/tests/cases.rs", 800),
-    ("crates/adapters/tests/contract.rs", 440),
-    ("crates/adapters/tests/ledger.rs", 600),
-    ("crates/adapters/tests/queue.rs", 700),
 ];
 
 pub fn head(files: &[File]) -> Vec<Breach> {

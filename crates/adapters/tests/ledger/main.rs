@@ -1,7 +1,10 @@
-//! The embedded ledger against what a file can suffer: restarts, crashes, faults inside a transaction, flipped bytes, a
-//! hand in the rows, clocks that jump. The contract of its port is tried in `contract.rs`.
+//! The embedded ledger against what a file can suffer: restarts, crashes, faults inside a transaction, clocks that
+//! jump; damage and a hand in the rows have files of their own. The contract of its port is tried in `contract/`.
 
 #![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+
+mod by_hand;
+mod damage;
 
 use adapters::sqlite::SqliteLedger;
 use rusqlite::Connection;
@@ -314,185 +317,6 @@ async fn c34_a_disk_that_takes_no_more_is_no_false_ok() {
     record(&ledger, sale, vec![ask(sale, "afterwards", 1)]).await;
 }
 
-// ---------------------------------------------------------------------------------------------------------- damage
-
-#[tokio::test]
-async fn c34_a_flipped_byte_is_refused_or_changes_nothing() {
-    let (directory, path, ledger) = fresh();
-    let (_, ids) = busy(&ledger, 3).await;
-    drop(ledger);
-    let good = fs::read(&path).unwrap();
-    // Opening alone moves the clock's mark, so the comparison is with what was opened once.
-    let ledger = SqliteLedger::open(&path).unwrap();
-    let before = shown(&ledger, &ids).await;
-    drop(ledger);
-    let mut random = Seeded::new(34);
-    let (mut refused, mut harmless) = (0, 0);
-    let copy = directory.path().join("copy.db");
-    for round in 0..400 {
-        // Every other one in a page that is written to; most bytes of a young file are zeros that nobody reads.
-        let at = match round % 2 {
-            0 => random.below(good.len() as u64) as usize,
-            _ => loop {
-                let at = random.below(good.len() as u64) as usize;
-                if good[at] != 0 {
-                    break at;
-                }
-            },
-        };
-        let bit = 1 << random.below(8);
-        let mut bad = good.clone();
-        bad[at] ^= bit;
-        let _ = fs::remove_file(copy.with_extension("db-wal"));
-        let _ = fs::remove_file(copy.with_extension("db-shm"));
-        fs::write(&copy, bad).unwrap();
-        match SqliteLedger::open(&copy) {
-            Err(error) => {
-                refused += 1;
-                let text = error.to_string();
-                assert!(text.contains("copy.db") && text.contains("; "), "{text}");
-            }
-            Ok(ledger) => {
-                harmless += 1;
-                assert_eq!(shown(&ledger, &ids).await, before, "byte {at}, bit {bit}");
-                sound(&ledger).await;
-            }
-        }
-    }
-    println!("{refused} refused, {harmless} harmless, of a file of {} bytes", good.len());
-    assert!(refused > 130 && harmless > 20, "{refused} refused, {harmless} harmless");
-}
-
-#[tokio::test]
-async fn c34_what_is_no_ledger_is_refused_with_its_name() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ledger.db");
-    let refused = |what: &str| {
-        let error = SqliteLedger::open(&path).err().expect(what).to_string();
-        assert!(error.contains("ledger.db") && error.contains(what), "{error}");
-    };
-    fs::write(&path, b"").unwrap();
-    refused("the file is empty");
-    fs::write(&path, "dear diary, today I sold ten thousand cakes").unwrap();
-    refused("not a SQLite database");
-    fs::remove_file(&path).unwrap();
-    hand(&path).execute_batch("create table cakes (name text)").unwrap();
-    refused("not a ledger of Hotcake");
-    fs::remove_file(&path).unwrap();
-    fs::write(path.with_extension("db-wal"), "a log without its file").unwrap();
-    refused("the file is gone");
-    fs::remove_file(path.with_extension("db-wal")).unwrap();
-    drop(SqliteLedger::open(&path).unwrap());
-    hand(&path).execute_batch("pragma user_version = 2").unwrap();
-    refused("version 2");
-    hand(&path).execute_batch("pragma user_version = 1; create index helpful on orders (digest)").unwrap();
-    refused("its schema");
-}
-
-#[tokio::test]
-async fn c34_damage_of_each_table_is_named() {
-    let (directory, path, ledger) = fresh();
-    busy(&ledger, 4).await;
-    drop(ledger);
-    let good = fs::read(&path).unwrap();
-    let copy = directory.path().join("copy.db");
-    for (table, damage) in [
-        ("orders", "update orders set quantity = 2 where \"row\" = 3"),
-        ("orders", "update orders set status = 2, version = 2 where status = 1"),
-        ("orders", "update orders set successor = 1 where \"row\" = 2"),
-        ("orders", "update orders set successor = null where successor is not null"),
-        ("orders", "update orders set sale = 77 where \"row\" = 2"),
-        ("orders", "update orders set \"row\" = 4000000000 where \"row\" = 2"),
-        ("orders", "update orders set digest = (select digest from orders where \"row\" = 3) where \"row\" = 2"),
-        ("order_history", "delete from order_history where seq = 4"),
-        ("order_history", "update order_history set sale = 3 - sale where seq = 4"),
-        ("order_history", "update order_history set entries = zeroblob(length(entries)) where seq = 4"),
-        ("sales", "update sales set limit_per_buyer = 5 where sale = 1"),
-        ("stock", "delete from stock where sale = 1"),
-        ("movements", "update movements set units = units + 1 where \"row\" = 1"),
-        ("movements", "delete from movements where \"row\" = 2"),
-        ("payments", "update payments set amount = amount + 1 where \"row\" = 2"),
-        ("payments", "delete from payments where \"row\" = 2"),
-        ("meta", "update meta set value = value + 1"),
-    ] {
-        fs::write(&copy, &good).unwrap();
-        let by_hand = hand(&copy);
-        assert!(by_hand.execute(damage, []).unwrap() > 0, "{damage}");
-        drop(by_hand);
-        let error = SqliteLedger::open(&copy).err().expect(damage).to_string();
-        assert!(error.contains(&format!("`{table}`")) && error.contains("copy.db"), "{damage}: {error}");
-    }
-}
-
-// ---------------------------------------------------------------------------------------------------- c55: by hand
-
-#[tokio::test]
-async fn c55_a_row_deleted_while_the_ledger_was_closed_stops_its_sale_only() {
-    let (_directory, path, ledger) = fresh();
-    let (one, two) = (open_sale(&ledger, "one", 20).await, open_sale(&ledger, "two", 20).await);
-    let rows = record(&ledger, one, vec![ask(one, "a", 1), ask(one, "b", 1)]).await;
-    record(&ledger, two, vec![ask(two, "a", 1)]).await;
-    // The newest row of all, too: its number must not be given again.
-    let newest = record(&ledger, one, vec![ask(one, "c", 1)]).await.remove(0);
-    drop(ledger);
-    delete_row(&path, rows[0].id());
-    delete_row(&path, newest.id());
-    for _ in 0..2 {
-        let ledger = SqliteLedger::open(&path).unwrap();
-        let stopped = sale_now(&ledger, one).await.stopped.expect("stopped");
-        assert!(stopped.contains(&rows[0].id().to_string()), "{stopped}");
-        assert_eq!(sale_now(&ledger, two).await.stopped, None);
-        assert_eq!(sale_now(&ledger, one).await.left, 17, "nothing is repaired in silence");
-        assert_eq!(ledger.orders(&[rows[0].id(), rows[1].id()]).await.unwrap(), [None, Some(rows[1].clone())]);
-        assert_eq!(ledger.history(rows[0].id()).await.unwrap().len(), 1, "the history outlives the row");
-        let recorded = ledger.record(vec![sheaf(one, vec![ask(one, "a", 1)]), sheaf(two, vec![ask(two, "d", 1)])]).await.unwrap();
-        assert_eq!(recorded.sheaves[0], Err(Unrecordable::Stopped));
-        assert!(recorded.sheaves[1].is_ok());
-        assert_eq!(ledger.close(rows[0].id(), Closing::Cancel, Some(ask(one, "a", 1))).await.unwrap(), Closed::NoRow);
-    }
-}
-
-#[tokio::test]
-async fn c55_a_row_deleted_while_the_ledger_runs_is_found_by_whoever_asks_for_it() {
-    let (_directory, path, ledger) = fresh();
-    let sale = open_sale(&ledger, "one", 20).await;
-    let rows = record(&ledger, sale, vec![ask(sale, "a", 1), ask(sale, "b", 1)]).await;
-    delete_row(&path, rows[0].id());
-    let sheaves = vec![sheaf(sale, vec![ask(sale, "c", 1), ask(sale, "a", 1)]), sheaf(sale, vec![ask(sale, "d", 1)])];
-    let recorded = ledger.record(sheaves).await.unwrap();
-    assert_eq!(recorded.sheaves, [Err(Unrecordable::DeletedByHand(rows[0].ask.digest)), Err(Unrecordable::Stopped)]);
-    drop(ledger);
-    let ledger = SqliteLedger::open(&path).unwrap();
-    assert!(sale_now(&ledger, sale).await.stopped.is_some());
-    assert_eq!(ledger.books(sale).await.unwrap().unwrap().orders, rows[1..], "nothing else was recorded");
-}
-
-#[tokio::test]
-async fn c55_a_stock_written_by_hand_stops_the_sale() {
-    let (_directory, path, ledger) = fresh();
-    let (one, two) = (open_sale(&ledger, "one", 20).await, open_sale(&ledger, "two", 20).await);
-    record(&ledger, one, vec![ask(one, "a", 1)]).await;
-    // While it runs.
-    hand(&path).execute("update stock set \"left\" = 500 where sale = 1", []).unwrap();
-    let recorded = ledger.record(vec![sheaf(one, vec![ask(one, "b", 1)])]).await.unwrap();
-    assert_eq!(recorded.sheaves, [Err(Unrecordable::Stopped)]);
-    assert_eq!(sale_now(&ledger, one).await.left, 500, "nothing is repaired in silence");
-    drop(ledger);
-    // While it is closed.
-    hand(&path).execute("update stock set \"left\" = 7 where sale = 2", []).unwrap();
-    let ledger = SqliteLedger::open(&path).unwrap();
-    for sale in [one, two] {
-        assert!(sale_now(&ledger, sale).await.stopped.expect("stopped").contains("by hand"));
-    }
-    assert_eq!(sale_now(&ledger, two).await.left, 7);
-    // The units of a cancelled order come back on top of what the hand wrote, and the file stays in order.
-    ledger.close(OrderId { sale: one, digest: ask(one, "a", 1).digest }, Closing::Cancel, None).await.unwrap();
-    drop(ledger);
-    let ledger = SqliteLedger::open(&path).unwrap();
-    assert_eq!(sale_now(&ledger, one).await.left, 501);
-    assert!(sale_now(&ledger, one).await.stopped.is_some());
-}
-
 // ------------------------------------------------------------------------------------------------------ c21: clock
 
 #[tokio::test]
@@ -565,28 +389,4 @@ async fn what_is_due_is_known_after_a_restart_and_paid_orders_are_not_due() {
     assert_eq!(ledger.due(100).await.unwrap(), due[1..]);
     ledger.change_sale(one, &SaleChange::Stop("test".into())).await.unwrap();
     assert_eq!(ledger.due(100).await.unwrap(), due[1..], "a stopped sale's orders still expire");
-}
-
-#[tokio::test]
-async fn c34_a_flipped_byte_in_the_middle_of_the_log_is_refused() {
-    let (_directory, path, ledger) = fresh();
-    let id = open_sale(&ledger, "log", 100).await;
-    for number in 0..20 {
-        record(&ledger, id, vec![ask(id, &format!("buyer-{number}"), 1)]).await;
-    }
-    // As a kill -9 leaves it: the log is there, and holds what was acknowledged.
-    let copy = tempfile::tempdir().unwrap();
-    let (database, log) = (copy.path().join("ledger.db"), copy.path().join("ledger.db-wal"));
-    fs::copy(&path, &database).unwrap();
-    fs::copy(path.with_extension("db-wal"), &log).unwrap();
-    let whole = fs::read(&log).unwrap();
-    let written = whole.len() - whole.iter().rev().take_while(|byte| **byte == 0).count();
-    let mut damaged = whole.clone();
-    damaged[written / 2] ^= 1;
-    fs::write(&log, &damaged).unwrap();
-    let refused = SqliteLedger::open(&database).map(|_| ()).unwrap_err().to_string();
-    assert!(refused.contains("ledger.db-wal"), "{refused}");
-    fs::write(&log, &whole).unwrap();
-    let opened = SqliteLedger::open(&database).unwrap();
-    assert_eq!(sale_now(&opened, id).await.left, 80);
 }

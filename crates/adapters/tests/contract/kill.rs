@@ -1,28 +1,19 @@
-//! Every embedded adapter against the contract of its port, and against `kill -9`.
+//! What was answered survives `kill -9` and a full disk.
 //!
-//! The kill test runs this very binary a second time as its victim: a process that works on a data directory and says on
+//! The test runs this very binary a second time as its victim: a process that works on a data directory and says on
 //! standard output what it was answered, until it is killed.
 
-#![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
-
-use adapters::embedded::{Directory, EmbeddedQueue, QueueSettings, SystemClock};
+use super::settings;
+use adapters::embedded::{Directory, EmbeddedQueue};
 use adapters::sqlite::SqliteLedger;
-use async_trait::async_trait;
-use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use sale::contract::Promise;
-use sale::contract::ledger::LedgerRig;
-use sale::contract::queue::{QueueRig, QueueTimes};
 use sale::order::{Source, Status};
-use sale::ports::{BumpAsk, Clock as _, Effect, Half, Ledger, Queue, Sheaf, Verdict};
+use sale::ports::{BumpAsk, Effect, Half, Ledger, Queue, Sheaf, Verdict};
 use sale::words::{Ask, BatchId, Epoch, OrderId, RunId, SaleId, SaleStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
-use tempfile::TempDir;
 
 /// Set in the victim only: the directory that it works on.
 const VICTIM: &str = "HOTCAKE_TEST_VICTIM";
@@ -31,10 +22,6 @@ const ROUND: &str = "HOTCAKE_TEST_ROUND";
 /// Set in the victim of the full disk: the queue's file.
 const FULL: &str = "HOTCAKE_TEST_FULL";
 const PER_ROUND: u64 = 1_000_000;
-
-fn settings() -> QueueSettings {
-    QueueSettings { check_after_ms: 600_000, invisible_ms: 600_000, ..QueueSettings::default() }
-}
 
 fn half(number: u64) -> Half {
     Half { batch: BatchId { node: 1, number }, tag: "sku".into(), body: body(number) }
@@ -48,128 +35,6 @@ fn number(body: &[u8]) -> u64 {
     let number = u64::from_be_bytes(body[body.len() - 8..].try_into().unwrap());
     assert!(body == self::body(number), "the body of {number} has changed");
     number
-}
-
-// --- the contract
-
-struct EmbeddedQueueRig {
-    /// Taken out while it is closed.
-    queue: Mutex<Option<Arc<EmbeddedQueue>>>,
-    clock: SystemClock,
-    directory: TempDir,
-}
-
-impl EmbeddedQueueRig {
-    const TIMES: QueueTimes = QueueTimes { check_after_ms: 40, check_every_ms: 40, invisible_ms: 150, wait_ms: 10 };
-
-    fn new() -> Self {
-        let rig = Self { queue: Mutex::new(None), clock: SystemClock::new().unwrap(), directory: tempfile::tempdir().unwrap() };
-        rig.open();
-        rig
-    }
-
-    fn open(&self) {
-        let times = Self::TIMES;
-        let settings = QueueSettings {
-            check_after_ms: times.check_after_ms,
-            check_every_ms: times.check_every_ms,
-            invisible_ms: times.invisible_ms,
-            ..QueueSettings::default()
-        };
-        let queue = EmbeddedQueue::open(&self.directory.path().join("queue.db"), settings).unwrap();
-        *self.queue.lock().unwrap() = Some(Arc::new(queue));
-    }
-}
-
-#[async_trait]
-impl QueueRig for EmbeddedQueueRig {
-    fn queue(&self) -> Arc<dyn Queue> {
-        self.queue.lock().unwrap().clone().expect("it is open")
-    }
-
-    fn times(&self) -> QueueTimes {
-        Self::TIMES
-    }
-
-    async fn passes(&self, ms: u64) {
-        self.clock.sleep_us(ms * 1_000).await;
-    }
-
-    async fn reopen(&self) -> bool {
-        let queue = self.queue.lock().unwrap().take().expect("it is open");
-        drop(Arc::into_inner(queue).expect("the promise has let go of it"));
-        self.open();
-        true
-    }
-}
-
-#[tokio::test]
-async fn the_embedded_queue_keeps_every_promise_of_a_queue() {
-    keeps(sale::contract::queue::promises(), || Box::new(EmbeddedQueueRig::new())).await;
-}
-
-struct SqliteLedgerRig {
-    /// Taken out while it is closed.
-    ledger: Mutex<Option<Arc<SqliteLedger>>>,
-    clock: SystemClock,
-    directory: TempDir,
-}
-
-impl SqliteLedgerRig {
-    fn new() -> Self {
-        let rig = Self { ledger: Mutex::new(None), clock: SystemClock::new().unwrap(), directory: tempfile::tempdir().unwrap() };
-        rig.open();
-        rig
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("ledger.db")
-    }
-
-    fn open(&self) {
-        *self.ledger.lock().unwrap() = Some(Arc::new(SqliteLedger::open(&self.path()).unwrap()));
-    }
-}
-
-#[async_trait]
-impl LedgerRig for SqliteLedgerRig {
-    fn ledger(&self) -> Arc<dyn Ledger> {
-        self.ledger.lock().unwrap().clone().expect("it is open")
-    }
-
-    async fn passes(&self, ms: u64) {
-        self.clock.sleep_us(ms * 1_000).await;
-    }
-
-    async fn reopen(&self) -> bool {
-        let ledger = self.ledger.lock().unwrap().take().expect("it is open");
-        drop(Arc::into_inner(ledger).expect("the promise has let go of it"));
-        self.open();
-        true
-    }
-
-    async fn delete_row_by_hand(&self, id: OrderId) -> bool {
-        let hand = rusqlite::Connection::open(self.path()).unwrap();
-        hand.execute("delete from orders where digest = ?", [id.digest.0]).unwrap() == 1
-    }
-}
-
-#[tokio::test]
-async fn the_sqlite_ledger_keeps_every_promise_of_a_ledger() {
-    keeps(sale::contract::ledger::promises(), || Box::new(SqliteLedgerRig::new())).await;
-}
-
-/// Runs every promise on a rig of its own and names all that are broken, not only the first.
-async fn keeps<R: ?Sized>(promises: Vec<Promise<R>>, rig: impl Fn() -> Box<R>) {
-    let mut broken = Vec::new();
-    for promise in promises {
-        println!("{}", promise.name);
-        let rig = rig();
-        if AssertUnwindSafe((promise.keep)(&*rig)).catch_unwind().await.is_err() {
-            broken.push(promise.name);
-        }
-    }
-    assert!(broken.is_empty(), "broken: {broken:#?}");
 }
 
 // --- the victim
@@ -338,7 +203,7 @@ async fn c34_whatever_was_answered_survives_kill_9() {
     let mut said = Said::default();
     let mut witness_before = None;
     for (round, lines) in [1_usize, 40, 397, 1_500, 4_001, 6_007].into_iter().enumerate() {
-        kill_after("the_victim_of_kill_9", &path, round as u64, lines, &mut said);
+        kill_after("kill::the_victim_of_kill_9", &path, round as u64, lines, &mut said);
         // The kernel has let go of the lock.
         let directory = Directory::open(&path).unwrap();
         let queue = EmbeddedQueue::open(&directory.queue_path(), settings()).unwrap();
@@ -422,7 +287,7 @@ async fn c34_a_disk_that_takes_no_more_is_no_false_ok() {
     let victim = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "the_victim_of_a_full_disk", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "kill::the_victim_of_a_full_disk", "--nocapture", "--test-threads=1"])
         .env(FULL, &path)
         .output()
         .unwrap();
