@@ -24,11 +24,7 @@ struct Rule {
 
 const RULES: &[Rule] = &[
     Rule { name: "head", reason: "the first line of each file says what it knows, so that nobody opens the wrong one", check: shape::head },
-    Rule {
-        name: "length",
-        reason: "a file is one idea, read in one sitting; the exceptions in tidy/shape.rs only shrink",
-        check: shape::length,
-    },
+    Rule { name: "length", reason: "a file is one idea, read in one sitting", check: shape::length },
     Rule { name: "unfinished", reason: "what is not built is an open issue, not a muted line", check: shape::unfinished },
     Rule {
         name: "sleep",
