@@ -3,6 +3,8 @@
 //! It stands in for the unique keys that the file does not have (see the migration), so it must equal the rows: it is
 //! built from them when the ledger is opened and changed only after a commit. It knows no SQL.
 
+pub(super) use super::tally::Life;
+use super::tally::Tally;
 use hashbrown::hash_table::Entry;
 use hashbrown::{HashMap, HashTable};
 use sale::order::Status;
@@ -23,22 +25,6 @@ pub(super) struct Slot {
     pub(super) life: Life,
 }
 
-/// What the process remembers of a row.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Life {
-    /// It is there, with this status.
-    Row(Status),
-    /// The history knows it and the rows do not: somebody deleted it.
-    Deleted,
-}
-
-impl Life {
-    /// Confirmed, so it waits for its payment.
-    pub(super) fn waits(self) -> bool {
-        self == Self::Row(Status::Confirmed)
-    }
-}
-
 /// See the file's head.
 pub(super) struct Index {
     sales: Vec<SaleId>,
@@ -50,6 +36,7 @@ pub(super) struct Index {
     payments: HashTable<(u32, u32)>,
     payments_of: HashTable<(u32, u32)>,
     late: BTreeSet<u32>,
+    tally: Tally,
 }
 
 // Whoever chooses keys can grind digests, so the table's hash has seeds of its own.
@@ -85,6 +72,7 @@ impl Index {
             payments: HashTable::new(),
             payments_of: HashTable::new(),
             late: BTreeSet::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -135,6 +123,11 @@ impl Index {
         }
     }
 
+    /// The statuses that the orders of a sale have, and how many have each.
+    pub(super) fn counts(&self, sale: SaleId) -> Vec<(Status, u64)> {
+        self.sale_key(sale).map_or_else(Vec::new, |key| self.tally.of(key))
+    }
+
     /// Appends the next row. `false`: the order has a row already, and nothing was done.
     pub(super) fn append(&mut self, slot: Slot) -> bool {
         let (row, hash, seeds) = (self.rows() + 1, self.hash(slot.sale, &slot.digest), self.seeds);
@@ -149,6 +142,7 @@ impl Index {
             Entry::Occupied(_) => return false,
             Entry::Vacant(place) => drop(place.insert(row)),
         }
+        self.tally.enter(slot.sale, slot.life);
         match self.chunks.last_mut() {
             Some(last) if last.len() < CHUNK => last.push(slot),
             _ => {
@@ -182,6 +176,7 @@ impl Index {
                 }
             }
         }
+        slots.iter().for_each(|slot| self.tally.enter(slot.sale, slot.life));
         for chunk in slots.chunks(CHUNK) {
             let mut whole = Vec::with_capacity(CHUNK);
             whole.extend_from_slice(chunk);
@@ -193,6 +188,8 @@ impl Index {
     pub(super) fn set_life(&mut self, row: u32, life: Life) {
         let at = row as usize - 1;
         if let Some(slot) = self.chunks.get_mut(at / CHUNK).and_then(|chunk| chunk.get_mut(at % CHUNK)) {
+            self.tally.leave(slot.sale, slot.life);
+            self.tally.enter(slot.sale, life);
             slot.life = life;
         }
     }

@@ -9,6 +9,7 @@
 mod books;
 mod check;
 mod clock;
+mod failure;
 mod fold;
 mod history;
 mod index;
@@ -19,12 +20,16 @@ mod rows;
 mod sale_rows;
 mod schema;
 mod stock;
+mod tally;
 mod tx;
 mod writer;
+
+pub use failure::OpenError;
 
 use async_trait::async_trait;
 use books::{Question, Reader};
 use clock::LedgerClock;
+use failure::Failure;
 use fold::Folding;
 use index::Index;
 use rows::Names;
@@ -34,7 +39,6 @@ use sale::ports::{
     SaleChange, Sheaf, Withdrawal,
 };
 use sale::words::{Ask, Digest, Epoch, MovementKey, OrderId, PaymentId, Sale, SaleId, Terms, Time};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -91,54 +95,6 @@ impl Names for Shared {
         self.read().slot(row).map(|slot| Digest(slot.digest))
     }
 }
-
-/// Why something could not be read or written, for a sentence in a [`Fault`].
-enum Failure {
-    /// SQLite said no.
-    Sql(rusqlite::Error),
-    /// The rows are not what they must be.
-    Broken(String),
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sql(error)
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sql(error) => error.fmt(f),
-            Self::Broken(what) => f.write_str(what),
-        }
-    }
-}
-
-/// Why a ledger cannot be opened: a sentence that names the file, what is wrong with it (the table, if it is one), and
-/// what to do.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct OpenError {
-    what: String,
-}
-
-impl OpenError {
-    fn of(path: &Path, what: String, next: &str) -> Self {
-        Self { what: format!("the ledger {} cannot be opened: {what}; {next}", path.display()) }
-    }
-
-    fn damaged(path: &Path, error: &dyn fmt::Display) -> Self {
-        Self::of(path, error.to_string(), schema::RESTORE)
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl std::error::Error for OpenError {}
 
 impl SqliteLedger {
     /// Opens the ledger in this file, or makes it. Reads and checks every row; takes about a second for a million.
@@ -331,6 +287,10 @@ impl Ledger for SqliteLedger {
     async fn statuses(&self, ids: &[OrderId]) -> Result<Vec<Option<Status>>, Fault> {
         let index = self.shared.read();
         Ok(ids.iter().map(|id| index.status(id.sale, id.digest)).collect())
+    }
+
+    async fn counts(&self, sale: SaleId) -> Result<Vec<(Status, u64)>, Fault> {
+        Ok(self.shared.read().counts(sale))
     }
 
     async fn close(&self, id: OrderId, closing: Closing, ask: Option<Ask>) -> Result<Closed, Fault> {

@@ -13,8 +13,10 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use sale::order::Status;
 use sale::ports::Backlog;
 use sale::purchase::{SaleView, Spread, Stage};
+use sale::words::SaleId;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,6 +69,8 @@ impl Default for Meters {
 struct Scrape {
     app: Arc<App>,
     sales: Vec<SaleView>,
+    /// Of each sale, as far as the ledger answered.
+    orders: Vec<(SaleId, Vec<(Status, u64)>)>,
     backlog: Option<Backlog>,
 }
 
@@ -76,8 +80,13 @@ pub async fn show(State(app): State<Arc<App>>) -> Response {
     let started = app.started.load(Ordering::Acquire);
     let sales = if started { app.engine.sales() } else { Vec::new() };
     let backlog = if started { app.engine.queue().backlog().await.ok() } else { None };
+    let mut orders = Vec::new();
+    for view in &sales {
+        let id = view.sale.terms.id;
+        orders.extend(app.engine.ledger().counts(id).await.ok().map(|counts| (id, counts)));
+    }
     let mut registry = Registry::with_prefix("hotcake");
-    registry.register_collector(Box::new(Scrape { app, sales, backlog }));
+    registry.register_collector(Box::new(Scrape { app, sales, orders, backlog }));
     let mut out = String::with_capacity(8_192);
     match text::encode(&mut out, &registry) {
         Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], out).into_response(),
@@ -139,6 +148,14 @@ impl Scrape {
                     let labels = [("sale", id.as_str()), ("layer", layer), ("state", state)];
                     ConstGauge::new(units).encode(family.encode_family(&labels)?)?;
                 }
+            }
+        }
+        let mut family = encoder.encode_descriptor("orders", "Orders by sale and status", None, MetricType::Gauge)?;
+        for (sale, counts) in &self.orders {
+            let id = sale.to_string();
+            for (status, count) in counts {
+                let labels = [("sale", id.as_str()), ("status", status.as_str())];
+                ConstGauge::new(i64::try_from(*count).unwrap_or(i64::MAX)).encode(family.encode_family(&labels)?)?;
             }
         }
         let mut family = encoder.encode_descriptor("sale_recovering", "1 while the sale's gate is not whole", None, MetricType::Gauge)?;

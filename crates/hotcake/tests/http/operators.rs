@@ -259,6 +259,7 @@ fn the_metrics_and_the_description_are_there() {
         "hotcake_purchases_total{code=\"idempotency_mismatch\"} 1",
         "hotcake_purchase_duration_seconds_count 2",
         "hotcake_stock_units{sale=\"demo\",layer=\"gate\",state=\"left\"} 99",
+        "hotcake_orders{sale=\"demo\",status=\"confirmed\"} 1",
         "hotcake_batch_size_sum 1.0",
         "hotcake_batch_size_bucket{le=\"1.0\"} 1",
         "hotcake_batch_size_bucket{le=\"+Inf\"} 1",

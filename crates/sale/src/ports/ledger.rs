@@ -276,6 +276,10 @@ pub trait Ledger: Send + Sync {
     /// with the rows; what somebody did to the rows by hand it then does not show.
     async fn statuses(&self, ids: &[OrderId]) -> Result<Vec<Option<Status>>, Fault>;
 
+    /// How many orders of a sale have each status; what none has is left out. It is asked at every look at the metrics, so
+    /// it reads no rows if it can help it.
+    async fn counts(&self, sale: SaleId) -> Result<Vec<(Status, u64)>, Fault>;
+
     /// Closes an order, as [`Status::on`](crate::order::Status::on) allows. Without a row, `ask` (if given) becomes one
     /// that is closed from the start: a tombstone.
     async fn close(&self, id: OrderId, closing: Closing, ask: Option<Ask>) -> Result<Closed, Fault>;

@@ -223,6 +223,9 @@ impl Ledger for Faulty<dyn Ledger> {
     async fn statuses(&self, ids: &[OrderId]) -> Result<Vec<Option<Status>>, Fault> {
         self.around("ledger.statuses", self.inner.statuses(ids)).await
     }
+    async fn counts(&self, sale: SaleId) -> Result<Vec<(Status, u64)>, Fault> {
+        self.around("ledger.counts", self.inner.counts(sale)).await
+    }
     async fn close(&self, id: OrderId, closing: Closing, ask: Option<Ask>) -> Result<Closed, Fault> {
         self.around("ledger.close", self.inner.close(id, closing, ask)).await
     }

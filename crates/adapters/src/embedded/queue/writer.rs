@@ -193,7 +193,8 @@ impl Desk {
     }
 
     fn write(&self, disk: &mut Disk, jobs: Vec<Job>, hints: Hints) {
-        let (reading, writing): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| matches!(job, Job::Parked { .. } | Job::Pregrow { .. }));
+        let (reading, writing): (Vec<_>, Vec<_>) =
+            jobs.into_iter().partition(|job| matches!(job, Job::Parked { .. } | Job::Pregrow { .. }));
         if !writing.is_empty() || !hints.is_empty() {
             match transaction(disk, &writing, &hints) {
                 Ok(done) => {

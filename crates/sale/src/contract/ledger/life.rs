@@ -281,6 +281,34 @@ pub(super) async fn only_a_payment_that_is_due_becomes_refunded(rig: &dyn Ledger
     assert_eq!((now.status, left(&*ledger, sale).await), (Status::Paid, UNITS - 1), "the order keeps its units");
 }
 
+pub(super) async fn orders_are_counted_by_status(rig: &dyn LedgerRig) {
+    let ledger = rig.ledger();
+    let (sale, other) = (open_sale(&*ledger, "counted").await, open_sale(&*ledger, "counted-2").await);
+    assert_eq!(ledger.counts(sale).await, Ok(Vec::new()));
+    confirmed(&*ledger, other, "ann").await;
+    for buyer in ["ann", "bob", "cid", "dan"] {
+        confirmed(&*ledger, sale, buyer).await;
+    }
+    let [paid, cancelled] = ["bob", "cid"].map(|buyer| id(sale, &ask(sale, buyer, 1)));
+    let paid = row(&*ledger, paid).await.expect("is there");
+    ledger.pay(&paying("p-1", &paid)).await.expect("answers");
+    close(&*ledger, cancelled, Closing::Cancel, None).await;
+    let lost = ask(sale, "eve", 1);
+    close(&*ledger, id(sale, &lost), Closing::Lost, Some(lost)).await;
+    let counts = [(Status::Confirmed, 2), (Status::Paid, 1), (Status::Cancelled, 1), (Status::Rejected, 1)];
+    assert_eq!(ledger.counts(sale).await, Ok(counts.to_vec()));
+    drop(ledger);
+    rig.reopen().await;
+    let ledger = rig.ledger();
+    assert_eq!(ledger.counts(sale).await, Ok(counts.to_vec()));
+    ledger.refund(paid.id()).await.expect("answers");
+    assert_eq!(
+        ledger.counts(sale).await.map(|counts| counts[1..].to_vec()),
+        Ok(vec![(Status::Cancelled, 1), (Status::Rejected, 1), (Status::Refunded, 1)])
+    );
+    assert_eq!(ledger.counts(other).await, Ok(vec![(Status::Confirmed, 1)]));
+}
+
 pub(super) async fn a_refund_gives_the_units_back_once(rig: &dyn LedgerRig) {
     let ledger = rig.ledger();
     let sale = open_sale(&*ledger, "refund").await;

@@ -63,6 +63,7 @@ pub fn promises() -> Vec<Promise<dyn LedgerRig>> {
         life::a_late_ask_without_its_payment_is_rejected,
         life::a_late_ask_that_is_sold_out_can_be_refunded,
         life::only_a_payment_that_is_due_becomes_refunded,
+        life::orders_are_counted_by_status,
         life::a_refund_gives_the_units_back_once,
         life::the_history_tells_every_change,
         stock::a_sale_is_made_once_and_other_terms_are_refused,

@@ -183,6 +183,13 @@ impl Ledger for MemoryLedger {
         Ok(ids.iter().map(|&id| state.order(id).map(|order| order.status)).collect())
     }
 
+    async fn counts(&self, sale: SaleId) -> Result<Vec<(Status, u64)>, Fault> {
+        let state = self.lock();
+        let orders = || state.books.get(&sale).into_iter().flat_map(|book| book.orders.values());
+        let count = |status| (status, orders().filter(|order| order.status == status).count() as u64);
+        Ok(Status::ALL.into_iter().map(count).filter(|&(_, count)| count > 0).collect())
+    }
+
     async fn close(&self, id: OrderId, closing: Closing, ask: Option<Ask>) -> Result<Closed, Fault> {
         Ok(self.lock().close(id, closing, ask))
     }
