@@ -255,7 +255,7 @@ async fn c34_every_recorded_order_survives_kill_9() {
     let sale = sale::contract::sale("killed");
     let mut said = Said::default();
     for (round, lines) in [1_usize, 100, 999, 5_003, 20_011].into_iter().enumerate() {
-        kill_after("the_recording_victim_of_kill_9", &path, round as u64, lines, &mut said);
+        kill_after("kill::the_recording_victim_of_kill_9", &path, round as u64, lines, &mut said);
         let directory = Directory::open(&path).unwrap();
         let ledger = SqliteLedger::open(&directory.ledger_path()).unwrap();
         assert!(ledger.seq().await.unwrap() >= said.of("seq").last().copied().unwrap_or(0), "round {round}: the sequence went back");
