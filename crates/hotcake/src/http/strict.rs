@@ -274,6 +274,9 @@ mod tests {
         check(b"[]", "", "wrong_type");
         check(b"{\"quantity\":1,\"quantity\":2}", "/quantity", "duplicate_key");
         check(b"{\"a\":[0,{\"b\":1,\"b\":1}]}", "/a/1/b", "duplicate_key");
+        let fields = |count: usize| format!("{{{}}}", (0..count).map(|n| format!("\"f{n}\":1")).collect::<Vec<_>>().join(","));
+        assert!(Object::parse(fields(64).as_bytes()).is_ok());
+        check(fields(65).as_bytes(), "", "invalid_json");
     }
 
     #[test]

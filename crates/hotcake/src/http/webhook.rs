@@ -121,5 +121,8 @@ mod tests {
         assert!(!check(id, "1614265331", signature, body, at));
         assert!(!check(id, stamp, signature, b"{}", at));
         assert!(!check(id, stamp, "", body, at));
+        // What is too short, or says nothing of what it is, is no secret.
+        assert!(super::secret("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==").is_none());
+        assert!(super::secret("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! A demo in a directory that removes itself, asked over HTTP as buyers and operators do. Knows no case.
+//! A server in a directory that removes itself, asked over HTTP as buyers and operators do. Knows no case.
 
 use crate::end::wait_within;
 use crate::server::{Process, hotcake};
@@ -52,7 +52,13 @@ pub struct Server {
     agent: ureq::Agent,
     log: PathBuf,
     configuration: String,
+    demo: bool,
 }
+
+/// Signs buyers' tokens where there is no demo.
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// What a server that is no demo is started with. The operator's key is "reader"; this is its SHA-256.
+const KEYS: &str = "[[auth.operators]]\nname = \"op\"\nscopes = [\"read\", \"operate\", \"stock\"]\nkey_sha256 = \"3d0941964aa3ebdcb00ccef58b1bb399f9f898465e9886d5aec7f31090a0fb30\"\n";
 
 impl Server {
     /// A demo with the defaults.
@@ -62,6 +68,15 @@ impl Server {
 
     /// A demo with a configuration file.
     pub fn with(configuration: &str) -> Self {
+        Self::of(configuration, true)
+    }
+
+    /// A server with keys of its own.
+    pub fn without_demo() -> Self {
+        Self::of(&format!("[auth]\nbuyer_secret = \"{SECRET}\"\n{KEYS}"), false)
+    }
+
+    fn of(configuration: &str, demo: bool) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let agent = ureq::Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).build().new_agent();
         let none = String::new;
@@ -77,6 +92,7 @@ impl Server {
             agent,
             log,
             configuration: configuration.to_owned(),
+            demo,
         };
         server.up();
         server
@@ -86,9 +102,16 @@ impl Server {
     pub fn up(&mut self) {
         std::fs::write(self.path().join("hotcake.toml"), &self.configuration).expect("written");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).expect("a log");
-        let process = Process::start("127.0.0.1:0", |command| command.current_dir(self.directory.path()).stderr(log));
+        let process = Process::up("127.0.0.1:0", |command| {
+            command.args(self.demo.then_some("--demo")).current_dir(self.directory.path()).stderr(log)
+        });
         let text = |name: &str| process.said(name).to_owned();
-        (self.url, self.admin_url, self.key) = (text("url"), text("admin_url"), text("operator_key"));
+        (self.url, self.admin_url) = (text("url"), text("admin_url"));
+        if !self.demo {
+            (self.key, self.secret, self.process) = ("reader".to_owned(), SECRET.to_owned(), Some(process));
+            return;
+        }
+        self.key = text("operator_key");
         self.process = Some(process);
         let keys = std::fs::read(self.path().join("data/development-keys.json")).expect("keys");
         let keys: Value = serde_json::from_slice(&keys).expect("JSON");

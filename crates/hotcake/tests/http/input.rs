@@ -117,6 +117,7 @@ fn c42_bodies_have_a_size_an_end_and_one_length() {
     assert_eq!(status(&chunked), "413", "{chunked}");
     let short = server.raw(&request(&server, "demo", "Content-Length: 10\r\n", b"{\"qua"), whole);
     assert_eq!(status(&short), "408", "{short}");
+    assert!(short.to_lowercase().contains("connection: close"), "what was not read would be taken for the next request: {short}");
     for lengths in
         ["Content-Length: 14\r\nContent-Length: 15\r\n", "Content-Length: +14\r\n", "Content-Length: -1\r\n", "Transfer-Encoding: gzip\r\n"]
     {
@@ -216,6 +217,10 @@ fn c45_only_a_whole_and_valid_token_is_somebody() {
     let twice = [("authorization", format!("Bearer {good}")), ("authorization", format!("Bearer {good}"))];
     let twice: Vec<_> = twice.iter().map(|(name, value)| (*name, value.as_str())).chain([JSON]).collect();
     server.ask("POST", &format!("{}/v1/sales/demo/orders", server.url), &twice, Some("{\"quantity\":1}")).is(401, "unauthorized");
+    for scheme in ["Basic", "Token", ""] {
+        let headers = [("authorization", &*format!("{scheme} {good}")), JSON];
+        server.ask("POST", &format!("{}/v1/sales/demo/orders", server.url), &headers, Some("{\"quantity\":1}")).is(401, "unauthorized");
+    }
     assert_eq!(server.audited("demo"), before);
     // The same with a token as it should be, audience as a list too.
     let listed = format!("Bearer {}", server.signed(&claims(|c| c["aud"] = json!(["other", "hotcake"]))));

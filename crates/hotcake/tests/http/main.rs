@@ -3,6 +3,7 @@
 mod demo;
 #[path = "../server/end.rs"]
 mod end;
+mod guards;
 mod input;
 mod operators;
 mod orders;

@@ -287,3 +287,22 @@ fn the_metrics_and_the_description_are_there() {
     assert!(text("/docs").contains("/docs/docs.js") && text("/docs/errors").contains("### sold_out"));
     server.audited("demo");
 }
+
+#[test]
+fn c37_what_was_taken_before_the_close_is_recorded_with_its_terms() {
+    let server = Server::start();
+    server.sale("closing", 30, 1);
+    let headers = [("content-type", "application/json"), ("idempotency-key", "k")];
+    let buy = |buyer: &str| server.buyer(buyer, "POST", "/v1/sales/closing/orders", &headers, Some("{\"quantity\":1}"));
+    let taken: Vec<_> = (0..20).map(|n| buy(&format!("b{n}"))).collect();
+    assert_eq!(server.admin("POST", "/v1/admin/sales/closing/close", None).is(200, "").text("status"), "ended");
+    buy("late").is(410, "ended");
+    for (n, answer) in taken.iter().enumerate() {
+        assert!(matches!(answer.status, 201 | 202), "{answer:?}");
+        let shown = server.buyer(&format!("b{n}"), "GET", answer.header("location"), &[], None).is(200, "confirmed");
+        assert_eq!(shown.body["amount"], 990);
+    }
+    server.admin("POST", "/v1/admin/sales/closing/withdraw", Some(&movement("w", 11))).is(409, "not_enough_stock");
+    server.admin("POST", "/v1/admin/sales/closing/withdraw", Some(&movement("w10", 10))).is(200, "");
+    assert_eq!((server.audited("closing")["live_units"].clone(), server.audited("closing")["left"].clone()), (json!(20), json!(0)));
+}

@@ -122,6 +122,41 @@ fn c24_the_last_unit_has_one_buyer() {
 }
 
 #[test]
+fn c25_what_is_too_little_for_three_sells_to_one() {
+    let server = Server::start();
+    server.sale("threes", 10, 3);
+    for n in 0..3 {
+        server.buy("threes", &format!("b{n}"), "k", 3).is(201, "confirmed");
+    }
+    server.buy("threes", "late", "k", 3).is(409, "sold_out");
+    assert_eq!(server.audited("threes")["gate_left"], 1, "a refusal takes nothing");
+    server.buy("threes", "late", "k1", 1).is(201, "confirmed");
+    server.buy("threes", "none", "k", 1).is(409, "sold_out");
+    assert_eq!(server.audited("threes")["live_units"], 10);
+}
+
+#[test]
+fn c26_a_buyer_has_at_most_the_limit_live_over_a_rebuild() {
+    let server = Server::start();
+    server.sale("two", 10, 2);
+    std::thread::scope(|scope| {
+        for (key, quantity) in [("a", 1), ("b", 1), ("c", 2)] {
+            let server = &server;
+            scope.spawn(move || server.buy("two", "alice", key, quantity));
+        }
+    });
+    assert_eq!(server.audited("two")["live_units"], 2);
+    server.admin("POST", "/v1/admin/sales/two/rebuild", None).is(200, "");
+    let refused = server.buy("two", "alice", "d", 1).is(409, "limit_reached");
+    let named = refused.text("order_id");
+    server.buyer("bob", "POST", &format!("/v1/orders/{named}/cancel"), &[], None).is(404, "not_found");
+    server.buyer("alice", "POST", &format!("/v1/orders/{named}/cancel"), &[], None).is(200, "cancelled");
+    // What died makes room.
+    server.buy("two", "alice", "e", 1).is(201, "confirmed");
+    server.audited("two");
+}
+
+#[test]
 fn c27_one_key_a_hundred_times_is_one_order() {
     let server = Server::start();
     let answers: Vec<_> = std::thread::scope(|scope| {
@@ -219,6 +254,35 @@ fn c32_a_client_that_hangs_up_leaves_a_whole_purchase_or_none() {
     }
     let figures = server.audited("hang");
     assert_eq!((&figures["live_units"], &figures["orders"]), (&json!(50), &json!({ "confirmed": 50 })));
+}
+
+#[test]
+fn c56_an_id_never_seen_is_nobodys_whatever_the_ticket() {
+    let server = Server::start();
+    // A ticket of a purchase that is on its way.
+    let mut tries = 0;
+    let ticket = server.until("a purchase is answered before its row is there", || {
+        tries += 1;
+        let (buyer, headers) = (format!("b{tries}"), [("content-type", "application/json"), ("idempotency-key", "k")]);
+        let answer = server.buyer(&buyer, "POST", "/v1/sales/demo/orders", &headers, Some("{\"quantity\":1}"));
+        answer.header("location").split_once("?ticket=").map(|(_, ticket)| (buyer, ticket.to_owned()))
+    });
+    let (buyer, ticket) = ticket;
+    let never = "/v1/orders/demo-00000000000000000000000000000000";
+    let forged: String = ticket.chars().map(|c| if c == 'A' { 'B' } else { c }).rev().collect();
+    for ticket in ["", "x", &ticket, &forged] {
+        for (method, path) in [("GET", never.to_owned()), ("POST", format!("{never}/cancel")), ("POST", format!("{never}/pay"))] {
+            server.buyer(&buyer, method, &format!("{path}?ticket={ticket}"), &[], None).is(404, "not_found");
+        }
+    }
+    // Somebody else's order is told like none.
+    let mine = server.buy("demo", "alice", "k", 1).is(201, "confirmed").text("id").to_owned();
+    let unknown = server.buyer("bob", "GET", never, &[("x-request-id", "same")], None).is(404, "not_found");
+    let other = server.buyer("bob", "GET", &format!("/v1/orders/{mine}"), &[("x-request-id", "same")], None).is(404, "not_found");
+    assert_eq!(other.body, unknown.body);
+    server.buyer("bob", "GET", &format!("/v1/orders/{mine}/events"), &[], None).is(404, "not_found");
+    server.until("all is recorded", || (server.audited("demo")["holds"].as_u64() == Some(tries + 1)).then_some(()));
+    assert_eq!(server.audited("demo")["orders"], json!({ "confirmed": tries + 1 }), "no row of an id that was never asked for");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The real binary as a demo: a process that is ready to serve, and that ends with the value. Knows no request and no case.
+//! The real binary: a process that is ready to serve, and that ends with the value. Knows no request and no case.
 
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
@@ -11,17 +11,22 @@ pub fn hotcake() -> Command {
     command
 }
 
-/// A running demo server. Dropping it kills it, by its own process id.
+/// A running server. Dropping it kills it, by its own process id.
 pub struct Process {
     pub child: Child,
     ready: Value,
 }
 
 impl Process {
-    /// Starts one and waits until it is ready. `listen`: port 0 takes a free one; `set` says where, and what else.
+    /// Starts a demo and waits until it is ready. `listen`: port 0 takes a free one; `set` says where, and what else.
     pub fn start(listen: &str, set: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        Self::up(listen, |command| set(command.arg("--demo")))
+    }
+
+    /// The same with whatever keys `set` brings.
+    pub fn up(listen: &str, set: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let mut command = hotcake();
-        command.args(["up", "--demo", "--json", "--listen", listen, "--admin-listen", "127.0.0.1:0"]);
+        command.args(["up", "--json", "--listen", listen, "--admin-listen", "127.0.0.1:0"]);
         let mut child = set(command.stdout(Stdio::piped())).spawn().expect("the binary starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("stdout is piped")).read_line(&mut line).expect("stdout is read");

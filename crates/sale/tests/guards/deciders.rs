@@ -289,3 +289,35 @@ fn c10_two_rebuilds_do_not_mix_their_holds() {
         }
     });
 }
+
+#[test]
+fn c07_what_an_old_primary_still_decides_is_never_accepted() {
+    alone(
+        1,
+        |_, _| {},
+        |world, engine, sale| async move {
+            // Another node reaches the replica that was promoted, and makes it whole; this one still reaches the old primary.
+            let stores = Stores {
+                gate: Arc::new(sale::memory::gate::MemoryGate::new(RunId(99))),
+                queue: Arc::clone(&world.queue) as _,
+                ledger: Arc::clone(&world.ledger) as _,
+                clock: Arc::clone(&world.clock) as _,
+            };
+            let other = Engine::new(stores, settings(), 1_002, &[(1, SECRET.to_vec())]);
+            other.start().await.unwrap();
+            other.watch_pass().await.unwrap();
+            assert_eq!((fence(&world, sale).await.run, other.sale(sale).unwrap().recovering), (RunId(99), false));
+            // Both decide about the last unit. What the old primary decided becomes no order.
+            assert!(matches!(buys(&engine, wish(sale, "ann", "k", 1)).await, Answer::Processing { .. }));
+            assert!(matches!(buys(&other, wish(sale, "bob", "k", 1)).await, Answer::Processing { .. }));
+            other.record_pass(0).await.unwrap();
+            let ann = row(&world, id(sale, "ann", "k")).await.unwrap();
+            assert_eq!((ann.status, ann.reason), (Status::Rejected, Some(sale::order::Reason::StaleEpoch)));
+            assert_eq!(row(&world, id(sale, "bob", "k")).await.unwrap().status, Status::Confirmed);
+            // Once it has heard of the new decider, the old primary is refused as one.
+            refuse(&world, "gate.fact");
+            let _ = engine.watch_pass().await;
+            assert_eq!(buys(&engine, wish(sale, "cat", "k", 1)).await, Answer::Busy(Busy::Recovering));
+        },
+    );
+}
