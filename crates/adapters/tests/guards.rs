@@ -137,7 +137,7 @@ fn id(sale: SaleId, ask: &Ask) -> OrderId {
 }
 
 /// What the ledger's clock says when it has come to this time.
-async fn told_at(ledger: &dyn Ledger, until: Time) -> Time {
+async fn wait_until_told(ledger: &dyn Ledger, until: Time) -> Time {
     loop {
         let now = ledger.now().await.unwrap();
         if now >= until {
@@ -157,11 +157,11 @@ async fn c21_a_time_that_was_told_is_not_undercut_after_a_crash_however_little_t
     let ledger = SqliteLedger::open_at(&path, NOON).unwrap();
     open_sale(&ledger, "one").await;
     // The file knows a time three seconds ahead. A second later it crashes, and the wall clock is a little behind.
-    let told = told_at(&ledger, NOON.after_ms(1_000)).await;
+    let told = wait_until_told(&ledger, NOON.after_ms(1_000)).await;
     let (_image, copy) = image(&path);
     assert!(SqliteLedger::open_at(&copy, NOON.after_ms(600)).unwrap().now().await.unwrap() >= told);
     // Nothing is written for longer than the mark runs ahead: then the clock itself moves the mark.
-    let told = told_at(&ledger, NOON.after_ms(3_200)).await;
+    let told = wait_until_told(&ledger, NOON.after_ms(3_200)).await;
     let (_image, copy) = image(&path);
     assert!(SqliteLedger::open_at(&copy, NOON).unwrap().now().await.unwrap() >= told);
 }
@@ -281,7 +281,7 @@ async fn a_ledger_keeps_its_most_sales_and_says_so() {
 /// An order that nobody paid in time, and nobody closed.
 async fn overdue(ledger: &dyn Ledger, sale: SaleId, buyer: &str) -> Order {
     let order = record(ledger, sale, hurried(ask(sale, buyer, 1))).await;
-    told_at(ledger, order.pay_by.unwrap()).await;
+    wait_until_told(ledger, order.pay_by.unwrap()).await;
     order
 }
 
