@@ -222,9 +222,11 @@ impl Drop for SqliteLedger {
     /// Lets the threads finish what waits, and leaves a file without a write-ahead log.
     fn drop(&mut self) {
         let Some(Ends { jobs, questions, writer, reader }) = self.ends.take() else { return };
-        drop((jobs, questions));
-        // The reader first: the last connection to leave must be one that can write.
+        // The reader first: the last connection to leave must be one that can write, or its log stays behind. The writer
+        // begins to leave when its jobs end, so they end after the reader.
+        drop(questions);
         let _ = reader.join();
+        drop(jobs);
         let _ = writer.join();
     }
 }
