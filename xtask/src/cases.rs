@@ -144,7 +144,7 @@ fn faults(table: &Table, found: &BTreeMap<String, String>) -> Vec<String> {
 /// of the case then, and covers none of those.
 fn layers_of(path: &str) -> &'static [&'static str] {
     match path {
-        _ if path.starts_with("crates/hotcake/tests/http_") => &["H"],
+        _ if path.starts_with("crates/hotcake/tests/http/") => &["H"],
         _ if path.starts_with("crates/hotcake/tests/kill") => &["C"],
         _ if path.starts_with("crates/hotcake/tests/page") => &["H", "C"],
         _ if path.starts_with("crates/adapters/") => &["U", "C", "F"],
@@ -225,7 +225,7 @@ mod tests {
         let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
         let found = tests_of(&[
             file("crates/sale/src/contract/gate/holds.rs", "pub(super) async fn c23_minus_one(rig: &dyn GateRig) {}\n"),
-            file("crates/hotcake/tests/http_orders.rs", "#[test]\nfn c24_last_unit() {}\n"),
+            file("crates/hotcake/tests/http/orders.rs", "#[test]\nfn c24_last_unit() {}\n"),
         ]);
         let table = |layer: &str, name: &str| {
             let test = Test { layer: layer.into(), name: name.into(), planted: None };

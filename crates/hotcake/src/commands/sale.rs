@@ -5,7 +5,7 @@ use super::remote::Remote;
 use super::table::{field, table};
 use crate::cli::{Moving, OnSale, SaleCreate, Server};
 use crate::exit::Exit;
-use crate::http::bodies::{read_time, time};
+use crate::http::values::{read_time, time};
 use sale::words::SaleId;
 use serde_json::{Value, json};
 use std::path::Path;

@@ -7,6 +7,7 @@ pub mod envelope;
 pub mod strict;
 pub mod token;
 pub mod auth;
+pub mod values;
 pub mod bodies;
 pub mod orders;
 pub mod sales;

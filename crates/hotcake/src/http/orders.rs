@@ -149,7 +149,7 @@ fn refused(context: &Context, refusal: Refusal) -> Problem {
             let now = context.app.engine.ledger_now();
             let seconds = opens_at.since_ms(now).max(0).cast_unsigned().div_ceil(1_000);
             // Everybody waits for the same moment; a second's spread is all that is fair.
-            let problem = context.problem(Code::NotOpen).with("opens_at", super::bodies::time(opens_at));
+            let problem = context.problem(Code::NotOpen).with("opens_at", super::values::time(opens_at));
             problem.retry_after_s((seconds + jitter(2)).clamp(1, 86_400))
         }
         Refusal::Ended => context.problem(Code::Ended),

@@ -23,8 +23,8 @@ pub struct Server(pub Process);
 impl Server {
     /// Starts on a directory and waits until it is ready. `listen`: port 0 takes a free one.
     pub fn start(dir: &Path, listen: &str) -> Self {
-        Self(Process::start(listen, |command| {
-            command.arg("--data-dir").arg(dir).current_dir(dir).env("HOTCAKE_LOG__FILTER", "error").envs(SOONER)
+        Self(Process::up(listen, |command| {
+            command.args(["--demo", "--data-dir"]).arg(dir).current_dir(dir).env("HOTCAKE_LOG__FILTER", "error").envs(SOONER)
         }))
     }
 

@@ -20,7 +20,7 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let process = Process::start("127.0.0.1:0", |command| command.arg("--data-dir").arg(data.path()));
+        let process = Process::up("127.0.0.1:0", |command| command.args(["--demo", "--data-dir"]).arg(data.path()));
         Self { process, _data: data }
     }
 

@@ -18,12 +18,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a demo and waits until it is ready. `listen`: port 0 takes a free one; `set` says where, and what else.
-    pub fn start(listen: &str, set: impl FnOnce(&mut Command) -> &mut Command) -> Self {
-        Self::up(listen, |command| set(command.arg("--demo")))
-    }
-
-    /// The same with whatever keys `set` brings.
+    /// Starts one and waits until it is ready. `listen`: port 0 takes a free one; `set` says where, whether it is a demo,
+    /// and what else.
     pub fn up(listen: &str, set: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let mut command = hotcake();
         command.args(["up", "--json", "--listen", listen, "--admin-listen", "127.0.0.1:0"]);

@@ -2,9 +2,10 @@
 
 use super::{PageOf, cursor, note, to_the_end};
 use crate::http::auth::{Operator, Reader};
-use crate::http::bodies::{Page, time};
+use crate::http::bodies::Page;
 use crate::http::context::{Context, Numbered};
 use crate::http::problem::{Code, Problem, ProblemBody};
+use crate::http::values::time;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use axum::response::Response;

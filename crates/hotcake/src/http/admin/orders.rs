@@ -2,10 +2,11 @@
 
 use super::{PageOf, cursor, note, to_the_end};
 use crate::http::auth::{Operator, Reader};
-use crate::http::bodies::{ChangeBody, OrderBody, Page, PaymentBody, time};
+use crate::http::bodies::{ChangeBody, OrderBody, Page, PaymentBody};
 use crate::http::context::{Context, OfOrder};
 use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::strict;
+use crate::http::values::time;
 use axum::body::Body;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;

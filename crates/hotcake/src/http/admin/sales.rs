@@ -2,10 +2,11 @@
 
 use super::{note, to_the_end};
 use crate::http::auth::{Operator, Reader};
-use crate::http::bodies::{AdminSaleBody, Page, read_time};
+use crate::http::bodies::{AdminSaleBody, Page};
 use crate::http::context::{Context, InSale};
 use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::strict::{self, Object};
+use crate::http::values::read_time;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
