@@ -38,6 +38,24 @@ pub async fn open_to_sell(config: &Config, directory: &Path) -> Result<Opened, S
     open_and(config, directory, true).await
 }
 
+/// Below this many free bytes nothing should be sold.
+pub const FREE_LEAST: u64 = 256 << 20;
+
+/// Free bytes of the disk on which this directory is.
+pub fn free_bytes(directory: &Path) -> std::io::Result<u64> {
+    let found = rustix::fs::statvfs(directory)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// No commit of a rush should have to make a file longer. Without that it is only slower.
+async fn grow(ledger: &SqliteLedger, queue: &EmbeddedQueue) {
+    for grown in [ledger.pregrow().await, queue.pregrow().await] {
+        if let Err(fault) = grown {
+            tracing::warn!(what = %fault.what, "a log could not be grown ahead of the rush");
+        }
+    }
+}
+
 /// Opens the embedded stores for a look or a small change.
 pub async fn open(config: &Config, directory: &Path) -> Result<Opened, String> {
     open_and(config, directory, false).await
@@ -67,9 +85,13 @@ async fn open_and(config: &Config, directory: &Path, to_sell: bool) -> Result<Op
     }
     directory.settle().map_err(|e| e.to_string())?;
     if to_sell {
-        // No commit of a rush should have to make a file longer.
-        ledger.pregrow().await.map_err(|e| e.what)?;
-        queue.pregrow().await.map_err(|e| e.what)?;
+        match free_bytes(directory.path()) {
+            Ok(free) if free >= FREE_LEAST => grow(&ledger, &queue).await,
+            Ok(free) => {
+                tracing::warn!(free_mib = free >> 20, "the disk is nearly full: the logs are left short, and the room to what is sold")
+            }
+            Err(e) => tracing::warn!(error = %e, "free space cannot be read: the logs are left short"),
+        }
     }
     let clock = SystemClock::new().map_err(|e| format!("the thread that keeps short waits cannot be started: {e}"))?;
     let gate = MemoryGate::new(RunId(crate::keys::random_u64()));

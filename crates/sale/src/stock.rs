@@ -27,7 +27,7 @@ pub struct Footing {
     pub allotment: i64,
 }
 
-/// What a ledger does with a movement.
+/// What a ledger does with a withdrawal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Moving {
     /// Writes it, and adds these units to `left` and `allotment`.
@@ -38,15 +38,15 @@ pub enum Moving {
     Refuse,
 }
 
-/// A raise by `units`.
-pub fn raise(known: Option<Known>, sale: Footing, units: i64) -> Moving {
+/// A raise by `units`: what the ledger adds to `left` and `allotment`, or the answer if it writes nothing.
+pub fn raise(known: Option<Known>, sale: Footing, units: i64) -> Result<i64, Moved> {
     if let Some(known) = known {
-        return Moving::Answer(before(known, units));
+        return Err(before(known, units));
     }
     match sale.status {
-        SaleStatus::Ended | SaleStatus::Archived => Moving::Answer(Moved::NotNow),
-        SaleStatus::Draft | SaleStatus::Open | SaleStatus::Paused if units > 0 && units <= UNITS_MAX - sale.allotment => Moving::Do(units),
-        SaleStatus::Draft | SaleStatus::Open | SaleStatus::Paused => Moving::Answer(Moved::Refused),
+        SaleStatus::Ended | SaleStatus::Archived => Err(Moved::NotNow),
+        SaleStatus::Draft | SaleStatus::Open | SaleStatus::Paused if units > 0 && units <= UNITS_MAX - sale.allotment => Ok(units),
+        SaleStatus::Draft | SaleStatus::Open | SaleStatus::Paused => Err(Moved::Refused),
     }
 }
 

@@ -67,8 +67,10 @@ fn damage(mut log: impl Read) -> std::io::Result<Option<String>> {
         // Against the checksum that stands in the frame before, so that what follows a wrong frame can be judged.
         let fits = same && chain.is_some_and(|before| sum(before, &frame.over, big) == frame.stored);
         match wrong {
-            Some(first) if fits && committed_since => return Ok(Some(describe(first))),
-            Some(_) => committed_since |= same && frame.commits,
+            // A whole transaction stands behind the wrong frame's own: its last frame says so, and what is left of a
+            // rollback, or of the log before it began anew, has none that fits.
+            Some(first) if fits && committed_since && frame.commits => return Ok(Some(describe(first))),
+            Some(_) => committed_since = (same && frame.commits) || (fits && committed_since),
             None if !fits => {
                 wrong = Some(number);
                 committed_since = frame.commits;

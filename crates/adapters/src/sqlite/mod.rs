@@ -162,9 +162,9 @@ impl SqliteLedger {
         let bytes = (schema::CHECKPOINT_PAGES * 4 + schema::CACHE_KIB) * 1_024;
         self.write(move |tx| {
             let grow = format!("savepoint pregrow; create table pregrow (x); insert into pregrow values (zeroblob({bytes}));");
-            let grown = tx.sql.execute_batch(&grow);
-            tx.sql.execute_batch("rollback to pregrow; release pregrow")?;
-            Ok(grown?)
+            // A full disk has rolled back everything by itself, and that is the error to tell.
+            tx.sql.execute_batch(&grow)?;
+            Ok(tx.sql.execute_batch("rollback to pregrow; release pregrow")?)
         })
         .await
     }

@@ -196,7 +196,7 @@ pub(super) fn raise(tx: &mut Tx<'_>, sale: SaleId, mut movement: Movement) -> Re
     movement.at = Time(tx.now_ms);
     let known = known_by(tx, at, &movement.key)?;
     match stock::raise(known, footing(&tx.state.sales[at]), movement.units) {
-        Moving::Do(units) => {
+        Ok(units) => {
             movement.number = Some(tx.state.sales[at].raises + 1);
             tx.change_stock(at, |s| {
                 s.raises += 1;
@@ -206,8 +206,7 @@ pub(super) fn raise(tx: &mut Tx<'_>, sale: SaleId, mut movement: Movement) -> Re
             insert_movement(tx, tx.state.sales[at].key, &movement, false)?;
             Ok(Moved::Done(movement))
         }
-        Moving::Answer(answer) => Ok(answer),
-        Moving::Refuse => refused(tx, at, &movement),
+        Err(answer) => Ok(answer),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::tasks::Tasks;
 use sale::books::{Report, Tale};
 use sale::ports::{Backlog, Fault};
 use sale::purchase::{Engine, Stores};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Runs the verb.
@@ -117,21 +118,23 @@ async fn at_rest(engine: &Engine, stores: &Stores, tales: Option<&[Tale]>) -> Re
         let late = stores.clock.elapsed_us() >= end_us;
         if late || backlog.halves + backlog.committed == 0 {
             let report = engine.audit(tales).await?;
-            if report.is_at_rest() || !report.breaches.is_empty() {
+            let waiting: BTreeSet<_> = report.waiting().collect();
+            if waiting.is_empty() || !report.breaches.is_empty() {
                 return Ok((report, None));
             }
             if late {
-                return Ok((report, Some(still_moving(backlog))));
+                let why: Vec<_> = waiting.into_iter().collect();
+                return Ok((report, Some(still_moving(&why.join(", "), backlog))));
             }
         }
         stores.clock.sleep_us(REST_LOOK_US).await;
     }
 }
 
-fn still_moving(backlog: Backlog) -> String {
+fn still_moving(why: &str, backlog: Backlog) -> String {
     let Backlog { halves, committed, .. } = backlog;
     format!(
-        "not every law could be checked: {halves} half message(s) await a decision and {committed} message(s) their record. \
+        "not every law could be checked ({why}): {halves} half message(s) await a decision and {committed} message(s) their record. \
          `hotcake up` goes on with them; ask `hotcake audit` again while it runs. What does not go away is of another version, \
          or of a sale that is stopped (`hotcake doctor`)."
     )

@@ -5,13 +5,12 @@ use super::{configuration, print};
 use crate::cli::{Doctor, Server};
 use crate::exit::Exit;
 use crate::keys::Running;
+use crate::stores::{FREE_LEAST, free_bytes};
 use serde::Serialize;
 use serde_json::Value;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Below this many free bytes nothing should be sold.
-const FREE_LEAST: u64 = 256 << 20;
 /// The day on which this was written: a machine that believes in an earlier one has lost its clock.
 const SANE_SINCE_S: u64 = 1_793_000_000;
 /// Syncs that are tried.
@@ -120,10 +119,9 @@ fn tried<T>(directory: &Path, work: impl FnOnce(&mut std::fs::File) -> std::io::
 }
 
 fn space(directory: &Path) -> Finding {
-    match rustix::fs::statvfs(directory) {
+    match free_bytes(directory) {
         Err(e) => ill("space", 1, format!("free space cannot be read: {e}")),
-        Ok(found) => {
-            let free = found.f_bavail.saturating_mul(found.f_frsize);
+        Ok(free) => {
             let says = format!("{} MiB free", free >> 20);
             if free < FREE_LEAST {
                 ill("space", 1, format!("{says}: a full disk stops every sale. Free {} MiB or more.", FREE_LEAST >> 20))

@@ -83,7 +83,7 @@ impl TokenKey {
         let (header, claims) = signed.split_once('.')?;
         if !HEADERS.contains(&header) {
             let header = URL_SAFE_NO_PAD.decode(header).ok()?;
-            let header: Header<'_> = serde_json::from_slice(&header).ok()?;
+            let header: Header<'_> = object(&header)?;
             if header.alg != "HS256" || header.crit.is_some() {
                 return None;
             }
@@ -97,9 +97,9 @@ impl TokenKey {
         mac.verify_slice(&given[..length]).ok()?;
         // Nothing that is not signed is read further.
         let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
-        let claims: Claims<'_> = serde_json::from_slice(&claims).ok()?;
+        let claims: Claims<'_> = object(&claims)?;
         let now_s = now_s as f64;
-        let in_time = claims.exp >= now_s - self.leeway_s && claims.nbf.is_none_or(|nbf| nbf <= now_s + self.leeway_s);
+        let in_time = claims.exp > now_s - self.leeway_s && claims.nbf.is_none_or(|nbf| nbf <= now_s + self.leeway_s);
         (in_time && claims.aud.names(&self.audience)).then(|| claims.sub.into_owned())
     }
 
@@ -120,6 +120,11 @@ impl TokenKey {
         URL_SAFE_NO_PAD.encode_string(mac.finalize().into_bytes(), &mut token);
         token
     }
+}
+
+/// Reads a JSON object; serde alone would take an array for one whose names were left out.
+fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    if bytes.first() == Some(&b'{') { serde_json::from_slice(bytes).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -164,7 +169,7 @@ mod tests {
         let alice = Some("alice".to_owned());
         assert_eq!(subject(claims(|_| ())), alice);
         assert_eq!(subject(claims(|c| c["aud"] = json!(["other", "hotcake"]))), alice);
-        assert_eq!(subject(claims(|c| c["exp"] = json!(NOW - 5))), alice, "clocks may differ by the leeway");
+        assert_eq!(subject(claims(|c| c["exp"] = json!(NOW - 4))), alice, "clocks may differ by the leeway");
         assert_eq!(subject(claims(|c| c["nbf"] = json!(NOW + 5))), alice, "clocks may differ by the leeway");
         assert_eq!(subject(claims(|c| c["exp"] = json!(NOW as f64 + 0.5))), alice, "a NumericDate may have a fraction");
         assert_eq!(subject(claims(|c| c["sub"] = json!("b\u{e9}\"\\"))), Some("b\u{e9}\"\\".to_owned()), "escapes are read");
@@ -176,7 +181,7 @@ mod tests {
     #[test]
     fn whatever_is_not_right_is_nobodys() {
         let wrong = |claims: Value, why: &str| assert_eq!(key().subject(&signed(hs256(), &claims), NOW), None, "{why}");
-        wrong(claims(|c| c["exp"] = json!(NOW - 6)), "too old");
+        wrong(claims(|c| c["exp"] = json!(NOW - 5)), "too old");
         wrong(claims(|c| c["nbf"] = json!(NOW + 6)), "too young");
         wrong(claims(|c| c["aud"] = json!("other")), "for somebody else");
         wrong(claims(|c| c["aud"] = json!(["other"])), "for others");
@@ -212,6 +217,8 @@ mod tests {
         assert_eq!(subject(r#"{"alg":"hs256"}"#, claims), None, "the name's case matters");
         assert_eq!(subject(r#"{"alg":"HS256","crit":["b64"],"b64":false}"#, claims), None, "an extension that nobody understands");
         assert_eq!(subject("{}", claims), None);
+        assert_eq!(subject(r#"["HS256"]"#, claims), None, "no object");
+        assert_eq!(subject(r#"{"alg":"HS256"}"#, r#"["alice","hotcake",1800000060]"#), None, "no object");
         assert_eq!(subject(r#"{"alg":"HS256"}"#, r#"{"sub":"alice","sub":"bob","aud":"hotcake","exp":1800000060}"#), None, "said twice");
         assert_eq!(subject(r#"{"alg":"HS256"}"#, &format!("{claims} x")), None, "more behind the end");
     }

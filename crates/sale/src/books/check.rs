@@ -1,6 +1,6 @@
 //! Each law as a check over one sale's books, or over the tales.
 
-use super::{BREACHES_MAX, Books, Breach, Law, NOT_AT_REST, Tale, Told, live_units};
+use super::{BREACHES_MAX, Books, Breach, LATE_PAYMENT, Law, NOT_AT_REST, NOT_WHOLE, Tale, Told, live_units};
 use crate::order::{Change, Event, Order, Payment, PaymentState, Reason, Status, Step};
 use crate::ports::{GateBooks, LedgerBooks};
 use crate::words::{BuyerId, Digest, MovementKey, OrderId, SaleId};
@@ -109,7 +109,7 @@ impl Audit {
         }
         let Some(gate) = &books.books.gate else {
             for law in [Law::L5, Law::L6, Law::L7, Law::L10] {
-                self.skip(law, "the gate of a sale is not whole");
+                self.skip(law, NOT_WHOLE);
             }
             return;
         };
@@ -184,7 +184,7 @@ impl Audit {
         for payment in &books.ledger.payments {
             match payment.state {
                 PaymentState::Settled => self.settled(books, payment),
-                PaymentState::Late => self.skip(Law::L11, "a late payment is on its way"),
+                PaymentState::Late => self.skip(Law::L11, LATE_PAYMENT),
                 PaymentState::RefundDue | PaymentState::Refunded => {}
             }
         }

@@ -149,13 +149,19 @@ pub struct Report {
     pub sales: Vec<Figures>,
 }
 
-/// Why the laws of rest were not checked: something was on its way.
-pub const NOT_AT_REST: &str = "a sale is not at rest";
+/// Why a law was not checked: something was on its way, and a later audit will tell.
+pub const ON_ITS_WAY: [&str; 3] = [NOT_AT_REST, NOT_WHOLE, LATE_PAYMENT];
+const NOT_AT_REST: &str = "a sale is not at rest";
+const NOT_WHOLE: &str = "the gate of a sale is not whole";
+const LATE_PAYMENT: &str = "a late payment is on its way";
 
 impl Report {
-    /// Whether nothing was left unchecked because it was on its way.
-    pub fn is_at_rest(&self) -> bool {
-        self.laws.iter().all(|&(_, verdict)| verdict != Verdict::Unchecked(NOT_AT_REST))
+    /// For each law that was left unchecked because something was on its way: what.
+    pub fn waiting(&self) -> impl Iterator<Item = &'static str> {
+        self.laws.iter().filter_map(|&(_, verdict)| match verdict {
+            Verdict::Unchecked(why) if ON_ITS_WAY.contains(&why) => Some(why),
+            Verdict::Unchecked(_) | Verdict::Holds | Verdict::Breached => None,
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
 /// A table for fewer grows in no time.
 const RESERVE_MIN: usize = 4_096;
-/// Most holds that room is made for in advance; the tables take nine bytes for each.
+/// Most holds that room is made for in advance; the tables take some twenty bytes for each.
 const RESERVE_MAX: usize = 1 << 20;
 /// Slots per chunk. Chunks never move, so growing costs one chunk and not a copy of everything.
 const CHUNK: usize = 1024;

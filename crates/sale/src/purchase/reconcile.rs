@@ -17,6 +17,15 @@ const BREATH_US: u64 = 250;
 /// Pages of the slow walk over all holds that one pass takes.
 const ROUND_PAGES: usize = 20;
 
+/// How a walk learns the statuses of its orders.
+#[derive(Clone, Copy)]
+enum Reading {
+    /// As fast as can be: the first look at each hold keeps pace with what is sold.
+    Index,
+    /// From the rows themselves, so that one which somebody deleted by hand is missed.
+    Rows,
+}
+
 /// What one page of holds came to.
 struct Page {
     /// Where the next page begins.
@@ -49,7 +58,8 @@ impl Engine {
         // Holds that nobody has seen with a row yet. The walk does not pass one that is too young.
         let Walk { mut fresh, mut round, .. } = desk.walk_of(fence.epoch);
         loop {
-            let Some(page) = self.reconcile_page(desk, fence, fresh, self.settings.hold_age_ms, sum).await? else { return Ok(()) };
+            let page = self.reconcile_page(desk, fence, fresh, self.settings.hold_age_ms, Reading::Index, sum).await?;
+            let Some(page) = page else { return Ok(()) };
             match page.next {
                 Some(next) if !page.waiting => fresh = next,
                 Some(_) | None => break,
@@ -59,7 +69,8 @@ impl Engine {
         }
         // All holds, slowly: one whose order died while its release was lost.
         for _ in 0..ROUND_PAGES {
-            let Some(page) = self.reconcile_page(desk, fence, round, self.settings.hold_age_ms, sum).await? else { return Ok(()) };
+            let page = self.reconcile_page(desk, fence, round, self.settings.hold_age_ms, Reading::Rows, sum).await?;
+            let Some(page) = page else { return Ok(()) };
             round = page.next.unwrap_or(0);
             desk.walked(Walk { epoch: fence.epoch, fresh, round });
             if round == 0 {
@@ -78,7 +89,7 @@ impl Engine {
         self.complete_movements(&desk, fence, &mut sum).await?;
         let mut at = 0;
         loop {
-            match self.reconcile_page(&desk, fence, at, 0, &mut sum).await? {
+            match self.reconcile_page(&desk, fence, at, 0, Reading::Rows, &mut sum).await? {
                 None => return Ok(None),
                 Some(Page { next: Some(next), .. }) => at = next,
                 Some(Page { next: None, .. }) => return Ok(Some(sum)),
@@ -106,6 +117,7 @@ impl Engine {
         fence: Fence,
         at: u64,
         age_ms: u64,
+        reading: Reading,
         sum: &mut Reconciled,
     ) -> Result<Option<Page>, Fault> {
         let Ok(page) = self.stores.gate.holds(fence, at, PAGE.min(self.settings.page_max)).await? else {
@@ -113,7 +125,13 @@ impl Engine {
             return Ok(None);
         };
         let ids: Vec<_> = page.holds.iter().map(|ask| OrderId { sale: desk.id, digest: ask.digest }).collect();
-        let statuses = self.stores.ledger.statuses(&ids).await?;
+        let statuses = match reading {
+            Reading::Index => self.stores.ledger.statuses(&ids).await?,
+            Reading::Rows => {
+                let rows = self.stores.ledger.orders(&ids).await?;
+                rows.into_iter().map(|row| row.map(|order| order.status)).collect()
+            }
+        };
         let now = self.ledger_now();
         let old = |ask: &Ask| u64::try_from(now.since_ms(ask.asked_at)).unwrap_or(0) >= age_ms;
         let (mut dead, mut without, mut waiting) = (Vec::new(), Vec::new(), false);

@@ -286,8 +286,9 @@ impl Disk {
         let bytes = (CHECKPOINT_PAGES * 4 + CACHE_KIB) * 1_024;
         self.run("begin immediate")?;
         let grown = self.connection.execute_batch(&format!("create table pregrow (x); insert into pregrow values (zeroblob({bytes}))"));
-        self.run("rollback")?;
-        grown
+        // A full disk has rolled back by itself, and that is the error to tell.
+        let undone = if self.connection.is_autocommit() { Ok(()) } else { self.run("rollback") };
+        grown.and(undone)
     }
 
     /// Folds the log into the file, so that the next write begins it anew. Trying is enough: it is only longer otherwise.

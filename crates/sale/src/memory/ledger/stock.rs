@@ -10,12 +10,11 @@ impl State {
     pub(super) fn raise(&mut self, sale: SaleId, movement: Movement) -> Moved {
         let Some(book) = self.books.get_mut(&sale) else { return Moved::NotNow };
         match stock::raise(book.known(&movement.key), book.footing(), movement.units) {
-            Moving::Do(units) => {
+            Ok(units) => {
                 book.sale.raises += 1;
                 book.moved(units, Movement { number: Some(book.sale.raises), ..movement })
             }
-            Moving::Answer(answer) => answer,
-            Moving::Refuse => book.refused(&movement.key),
+            Err(answer) => answer,
         }
     }
 
