@@ -56,7 +56,8 @@ fn damage(mut log: impl Read) -> std::io::Result<Option<String>> {
     // as this program writes them.
     let (page, big) = if sound { (page, big) } else { (4_096, cfg!(target_endian = "big")) };
     let mut salt: Option<[u8; 8]> = sound.then(|| head[16..24].try_into().expect("eight bytes"));
-    let mut chain = sound.then_some(stored);
+    // The checksum in front of a frame, as it stands in the log and as it comes to: one of them may be what is damaged.
+    let (mut stands, mut comes_to) = (sound.then_some(stored), sound.then_some(stored));
     let mut wrong = (!sound).then_some(0_u64);
     let mut committed_since = !sound;
     let mut number = 0;
@@ -64,8 +65,10 @@ fn damage(mut log: impl Read) -> std::io::Result<Option<String>> {
         number += 1;
         // Frames of an earlier round of the log have another salt, and fit nothing.
         let same = *salt.get_or_insert(frame.salt) == frame.salt;
-        // Against the checksum that stands in the frame before, so that what follows a wrong frame can be judged.
-        let fits = same && chain.is_some_and(|before| sum(before, &frame.over, big) == frame.stored);
+        let after = |before: Option<[u32; 2]>| before.map(|before| sum(before, &frame.over, big));
+        // Against both, so that what follows a wrong frame can be judged.
+        let by_sum = after(comes_to);
+        let fits = same && (by_sum == Some(frame.stored) || (stands != comes_to && after(stands) == Some(frame.stored)));
         match wrong {
             // A whole transaction stands behind the wrong frame's own: its last frame says so, and what is left of a
             // rollback, or of the log before it began anew, has none that fits.
@@ -77,7 +80,8 @@ fn damage(mut log: impl Read) -> std::io::Result<Option<String>> {
             }
             None => {}
         }
-        chain = Some(frame.stored);
+        stands = Some(frame.stored);
+        comes_to = if fits { stands } else { by_sum.or(stands) };
     }
     Ok(None)
 }

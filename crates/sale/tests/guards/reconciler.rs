@@ -127,7 +127,7 @@ fn c54_a_hold_is_recorded_under_its_own_epoch() {
             let other = node(&world, 2, |_| {}).await;
             // Another node rebuilds between the reconciler's look and its record.
             let mut reconciling = Box::pin(engine.reconcile(sale));
-            go_to(&world, &mut reconciling, "ledger.statuses");
+            go_to(&world, &mut reconciling, "ledger.orders");
             assert!(matches!(other.rebuild(sale).await, Ok(Operated::Done(_))));
             reconciling.await.unwrap();
             let order = row(&world, id(sale, "ann", "k")).await.unwrap();
