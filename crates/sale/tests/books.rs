@@ -4,7 +4,7 @@
 
 mod world;
 
-use sale::books::{Books, Law, Tale, Told, Verdict, audit};
+use sale::books::{Accepted, Books, Law, Tale, Told, Verdict, audit};
 use sale::order::{Payment, PaymentState, Source, Status};
 use sale::ports::{Fence, Gate as _, Ledger as _, Movement, Paying, Withdrawal};
 use sale::purchase::Answer;
@@ -61,6 +61,17 @@ fn true_books_break_no_law() {
     let report = audit(&[books], Some(&tales));
     assert_eq!(report.breaches, []);
     assert!(report.laws.iter().all(|(_, verdict)| *verdict == Verdict::Holds), "{:?}", report.laws);
+}
+
+#[test]
+fn what_was_told_as_accepted_is_counted_and_found() {
+    let (mut books, tales) = lawful();
+    let accepted = |books: &Books| audit(std::slice::from_ref(books), Some(&tales)).accepted;
+    assert_eq!(accepted(&books), Some(Accepted { told: 3, found: 3 }));
+    books.ledger.orders.retain(|order| order.ask.buyer != buyer("bob"));
+    order(&mut books, "cat").ask.buyer = buyer("dan");
+    assert_eq!(accepted(&books), Some(Accepted { told: 3, found: 1 }));
+    assert_eq!(audit(&[books], None).accepted, None, "nobody said what buyers were told");
 }
 
 #[test]

@@ -72,6 +72,7 @@ struct Load<'a> {
     cpu_at_start: f64,
     /// Why a request got no answer, until the next answer.
     unreachable: Option<String>,
+    accepted_before_loss: Option<u64>,
 }
 
 impl<'a> Load<'a> {
@@ -101,6 +102,7 @@ impl<'a> Load<'a> {
             told_bytes: Vec::new(),
             cpu_at_start: 0.0,
             unreachable: None,
+            accepted_before_loss: None,
         })
     }
 
@@ -220,6 +222,9 @@ impl<'a> Load<'a> {
     fn attend(&mut self, event: &Event) {
         let at = event.token().0;
         if event.is_writable() && !self.lines[at].flush() {
+            if self.running && self.accepted_before_loss.is_none() {
+                self.accepted_before_loss = Some(self.tenths.iter().map(|tenth| u64::from(tenth[CONFIRMED])).sum());
+            }
             return self.cut(at, "connection refused");
         }
         if !event.is_readable() && !event.is_read_closed() {
@@ -375,6 +380,7 @@ impl<'a> Load<'a> {
             confirmed: self.confirmed.quantiles(),
             elapsed: self.last_answer.duration_since(self.start),
             started,
+            accepted_before_loss: self.accepted_before_loss,
             steady: Steady::of(&self.tenths, self.last_start.duration_since(self.start), self.last_answer.duration_since(self.start)),
             confirmed_by_tenth: self.tenths.iter().map(|tenth| tenth[CONFIRMED]).collect(),
             cpu_us: (clock::thread_cpu_s() - self.cpu_at_start) * 1e6 / f64::from(started.max(1)),

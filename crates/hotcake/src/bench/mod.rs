@@ -22,6 +22,7 @@ use operator::Operator;
 use report::Report;
 use run::{End, Moment, Plan, Run};
 use sale::words::SaleId;
+use serde_json::Value;
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -307,9 +308,9 @@ fn audited(plan: Vec<String>, run: Run, operator: Option<&Operator>) -> Report {
             operator.audit(&lines)
         }
     };
-    let (laws, breaches, sales, no_audit) = match audit {
-        Ok(audit) => (audit.laws, audit.breaches, audit.sales, None),
-        Err(why) => (Vec::new(), Vec::new(), serde_json::Value::Null, Some(why)),
+    let (laws, breaches, sales, accepted, no_audit) = match audit {
+        Ok(audit) => (audit.laws, audit.breaches, audit.sales, audit.accepted, None),
+        Err(why) => (Vec::new(), Vec::new(), Value::Null, Value::Null, Some(why)),
     };
     assert!(run.outcomes.sum() >= u64::from(run.started), "every purchase that was asked for ends once, so that the outcomes add up");
     Report {
@@ -318,6 +319,8 @@ fn audited(plan: Vec<String>, run: Run, operator: Option<&Operator>) -> Report {
         breaches,
         no_audit,
         sales,
+        accepted,
+        accepted_before_loss: run.accepted_before_loss,
         outcomes: run.outcomes.rows(),
         purchases: run.outcomes.sum(),
         answered: run.answered,

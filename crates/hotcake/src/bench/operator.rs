@@ -22,6 +22,8 @@ pub struct Audit {
     pub breaches: Vec<String>,
     /// Figures of the sales.
     pub sales: Value,
+    /// Purchases shown as accepted, and those of them that are there.
+    pub accepted: Value,
 }
 
 impl Operator {
@@ -59,7 +61,7 @@ impl Operator {
             .collect::<Result<_, _>>()?;
         let breach = |breach: &Value| format!("{}: {}", breach["law"].as_str().unwrap_or("?"), breach["what"].as_str().unwrap_or("?"));
         let breaches = said["breaches"].as_array().map(|all| all.iter().map(breach).collect()).unwrap_or_default();
-        Ok(Audit { laws, breaches, sales: said["sales"].clone() })
+        Ok(Audit { laws, breaches, sales: said["sales"].clone(), accepted: said["accepted"].clone() })
     }
 
     fn post(&self, path: &str, body: &[u8], content_type: &str) -> Result<Value, String> {

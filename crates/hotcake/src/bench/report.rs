@@ -31,6 +31,10 @@ pub struct Report {
     pub no_audit: Option<String>,
     /// Figures of the sales, as the audit gave them.
     pub sales: Value,
+    /// Purchases that were shown as accepted, and those of them that the audit found.
+    pub accepted: Value,
+    /// So many of them had been when the server was lost for the first time, if it was.
+    pub accepted_before_loss: Option<u64>,
     /// How purchases ended.
     pub outcomes: Vec<Row>,
     /// Purchases asked for; the outcomes add up to it.
@@ -64,6 +68,9 @@ impl Report {
         }
         for breach in &self.breaches {
             let _ = writeln!(out, "  ✗ {breach}");
+        }
+        if let Some(accepted) = self.accepted_line() {
+            let _ = writeln!(out, "  {accepted}");
         }
         out.push_str("\nOUTCOMES\n");
         for row in &self.outcomes {
@@ -124,6 +131,9 @@ impl Report {
         for breach in &self.breaches {
             let _ = write!(out, "<p class=bad>✗ {}</p>", escaped(breach));
         }
+        if let Some(accepted) = self.accepted_line() {
+            let _ = write!(out, "<p>{accepted}</p>");
+        }
         out.push_str("<h2>Outcomes</h2><table>");
         for row in &self.outcomes {
             let _ = write!(out, "<tr><td>{}<td class=n>{}", escaped(&row.outcome), row.purchases);
@@ -145,6 +155,13 @@ impl Report {
         out.push_str("<h2>Confirmed per second</h2>");
         out.push_str(&self.chart());
         out
+    }
+
+    /// How many were accepted, by what the buyers were told, and found by the audit.
+    fn accepted_line(&self) -> Option<String> {
+        let (told, found) = (self.accepted["told"].as_u64()?, self.accepted["found"].as_u64()?);
+        let before = self.accepted_before_loss.map(|before| format!("accepted before the server was lost: {before}; ")).unwrap_or_default();
+        Some(format!("{before}accepted: {told}, found: {found}"))
     }
 
     /// Confirmed orders per second over time, one bar a tenth.

@@ -81,6 +81,8 @@ pub struct Run {
     pub elapsed: Duration,
     /// Purchases asked for.
     pub started: u32,
+    /// Purchases that had been confirmed when the server could not be reached for the first time.
+    pub accepted_before_loss: Option<u64>,
     /// Per second, in the steady part: after the first half second, until the last new purchase.
     pub steady: Steady,
     /// Confirmed in each tenth of a second since the start.

@@ -154,6 +154,9 @@ fn shown(report: &ReportBody) -> String {
     for breach in &report.breaches {
         out.push_str(&format!("  ✗ {}: {}\n", breach.law, breach.what));
     }
+    if let Some(accepted) = &report.accepted {
+        out.push_str(&format!("accepted, as buyers were told: {}, found: {}\n", accepted.told, accepted.found));
+    }
     for sale in &report.sales {
         let gate = match (sale.gate_left, sale.holds) {
             (Some(left), Some(holds)) => format!("gate {left} left, {holds} holds"),

@@ -77,6 +77,8 @@ impl Server {
             (breached || checked).then_some(report)
         });
         assert_eq!(report["breaches"], serde_json::json!([]), "laws were broken");
+        let accepted = &report["accepted"];
+        assert!(told.is_empty() || (accepted["told"].is_u64() && accepted["told"] == accepted["found"]), "{accepted}");
         report["sales"].clone()
     }
 

@@ -1,6 +1,6 @@
 //! Each law as a check over one sale's books, or over the tales.
 
-use super::{BREACHES_MAX, Books, Breach, LATE_PAYMENT, Law, NOT_AT_REST, NOT_WHOLE, Tale, Told, live_units};
+use super::{Accepted, BREACHES_MAX, Books, Breach, LATE_PAYMENT, Law, NOT_AT_REST, NOT_WHOLE, Tale, Told, live_units};
 use crate::order::{Change, Event, Order, Payment, PaymentState, Reason, Status, Step};
 use crate::ports::{GateBooks, LedgerBooks};
 use crate::words::{BuyerId, Digest, MovementKey, OrderId, SaleId};
@@ -13,6 +13,7 @@ pub(super) struct Audit {
     pub(super) breaches: Vec<Breach>,
     pub(super) unchecked: BTreeMap<Law, &'static str>,
     pub(super) broken: HashSet<Law>,
+    pub(super) accepted: Accepted,
 }
 
 /// A sale's books with what is looked up often.
@@ -231,12 +232,14 @@ impl Audit {
     fn shown(&mut self, tale: &Tale, order: Option<&Order>) {
         let was = |statuses: &[Status]| tale.told.iter().any(|told| matches!(told, Told::Row(status) if statuses.contains(status)));
         if was(&[Status::Confirmed, Status::Paid]) {
+            self.accepted.told += 1;
             match order {
                 None => self.breach(Law::L8, format!("{}: was shown as confirmed and has no row", tale.id)),
                 Some(order) => {
                     let same = order.ask.buyer == tale.buyer
                         && order.ask.quantity.get() == tale.quantity
                         && tale.amount.is_none_or(|amount| amount == order.ask.amount());
+                    self.accepted.found += u64::from(same);
                     self.check(Law::L8, same, || format!("{}: was shown as confirmed with another owner, quantity or price", tale.id));
                     self.check(Law::L8, order.status != Status::Rejected, || {
                         format!("{}: was shown as confirmed and is {}", tale.id, order.status.as_str())

@@ -147,6 +147,17 @@ pub struct Report {
     pub breaches: Vec<Breach>,
     /// Figures per sale.
     pub sales: Vec<Figures>,
+    /// What became of the purchases that buyers were shown as accepted, if somebody said what they were told.
+    pub accepted: Option<Accepted>,
+}
+
+/// Purchases that buyers were shown as accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Accepted {
+    /// So many were shown as confirmed or paid.
+    pub told: u64,
+    /// So many of them have a row of the same content.
+    pub found: u64,
 }
 
 /// Why a law was not checked: something was on its way, and a later audit will tell.
@@ -181,7 +192,8 @@ pub struct Books {
 
 /// Checks every law that the given books and tales allow to check.
 pub fn audit(books: &[Books], told: Option<&[Tale]>) -> Report {
-    let mut audit = Audit { sale: None, breaches: Vec::new(), unchecked: BTreeMap::new(), broken: HashSet::new() };
+    let mut audit =
+        Audit { sale: None, breaches: Vec::new(), unchecked: BTreeMap::new(), broken: HashSet::new(), accepted: Accepted::default() };
     for one in books {
         let sale = SaleBooks::new(one);
         audit.sale = Some(sale.id);
@@ -208,6 +220,7 @@ pub fn audit(books: &[Books], told: Option<&[Tale]>) -> Report {
     Report {
         laws: Law::ALL.into_iter().map(|law| (law, verdict(law))).collect(),
         sales: books.iter().map(figures).collect(),
+        accepted: told.map(|_| audit.accepted),
         breaches: audit.breaches,
     }
 }

@@ -9,7 +9,7 @@ use crate::http::strict;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use sale::books::{Report, Verdict};
+use sale::books::{Accepted, Report, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -23,6 +23,18 @@ pub struct ReportBody {
     pub laws: Vec<LawBody>,
     /// Figures per sale.
     pub sales: Vec<FiguresBody>,
+    /// What became of the purchases that buyers were shown as accepted, if the request told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<AcceptedBody>,
+}
+
+/// Purchases that buyers were shown as accepted.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct AcceptedBody {
+    /// So many were shown as confirmed or paid.
+    pub told: u64,
+    /// So many of them have a row of the same content.
+    pub found: u64,
 }
 
 /// One breach of one law.
@@ -100,6 +112,7 @@ impl From<&Report> for ReportBody {
                     orders: figures.orders.iter().map(|&(status, count)| (status.as_str().to_owned(), count)).collect(),
                 })
                 .collect(),
+            accepted: report.accepted.map(|Accepted { told, found }| AcceptedBody { told, found }),
         }
     }
 }
