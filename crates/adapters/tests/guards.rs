@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 
+mod support;
+
 use adapters::embedded::{EmbeddedQueue, QueueSettings};
 use adapters::sqlite::SqliteLedger;
 use sale::contract::{self, ask, hurried, late_ask, terms};
@@ -11,6 +13,7 @@ use sale::ports::{BumpAsk, Bumped, Closed, Closing, Half, Ledger, Moved, Paid, P
 use sale::words::{Ask, BatchId, Epoch, OrderId, RunId, SALES_MAX, SaleId, SaleStatus, Time};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use support::{LIMIT, wait_until_told};
 use tempfile::TempDir;
 
 fn place(name: &str) -> (TempDir, PathBuf) {
@@ -112,6 +115,81 @@ async fn the_bytes_of_what_is_done_make_room() {
     }
 }
 
+// ------------------------------------------------------------------------------------------------------- their logs
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |about| about.len())
+}
+
+async fn wait_until_grown(path: &Path, before: u64) {
+    let grown = async {
+        while length(path) <= before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, grown).await.unwrap_or_else(|_| panic!("{} did not grow in {LIMIT:?}", path.display()));
+}
+
+/// The length from which a log no longer grows: the writer folds it at 4,000 pages.
+const GROWN: u64 = 4_000 * 4_096;
+
+#[tokio::test]
+async fn a_log_grown_ahead_has_its_whole_length_and_holds_what_it_held() {
+    let (_directory, path) = place("ledger.db");
+    let ledger = SqliteLedger::open(&path).unwrap();
+    let sale = open_sale(&ledger, "one").await;
+    let order = record(&ledger, sale, ask(sale, "ann", 1)).await;
+    let before = ledger.books(sale).await.unwrap();
+    assert!(length(&log_of(&path)) < GROWN);
+    ledger.pregrow().await.unwrap();
+    assert!(length(&log_of(&path)) >= GROWN);
+    assert_eq!(ledger.books(sale).await.unwrap(), before);
+    record(&ledger, sale, ask(sale, "ben", 1)).await;
+    let (_image, copy) = image(&path);
+    assert_eq!(SqliteLedger::open(&copy).unwrap().orders(&[order.id()]).await.unwrap(), [Some(order)]);
+
+    let (_directory, path) = place("queue.db");
+    let queue = EmbeddedQueue::open(&path, QueueSettings::default()).unwrap();
+    queue.prepare(half(1, 8)).await.unwrap();
+    assert!(length(&log_of(&path)) < GROWN);
+    queue.pregrow().await.unwrap();
+    assert!(length(&log_of(&path)) >= GROWN);
+    queue.pregrow().await.unwrap();
+    queue.prepare(half(2, 8)).await.unwrap();
+    let (_image, copy) = image(&path);
+    assert_eq!(EmbeddedQueue::open(&copy, QueueSettings::default()).unwrap().backlog().await.unwrap().halves, 2);
+}
+
+#[tokio::test]
+async fn a_log_that_has_no_room_to_grow_says_so_and_work_goes_on() {
+    let (_directory, path) = place("queue.db");
+    let queue = EmbeddedQueue::open(&path, QueueSettings { file_max_bytes: 200_000, ..QueueSettings::default() }).unwrap();
+    for _ in 0..2 {
+        let fault = queue.pregrow().await.unwrap_err();
+        assert!(fault.what.contains("full"), "{fault}");
+        commit(&queue, 1).await;
+    }
+    assert_eq!(queue.backlog().await.unwrap().committed, 2);
+}
+
+#[tokio::test]
+async fn the_ledgers_log_is_folded_beside_the_writer_before_it_is_full() {
+    let (_directory, path) = place("ledger.db");
+    let ledger = SqliteLedger::open(&path).unwrap();
+    let sale = contract::sale("one");
+    ledger.create_sale(&terms(sale), 10_000, "test").await.unwrap().unwrap();
+    assert!(matches!(bump(&ledger, sale, 0, SaleStatus::Open).await, Bumped::Won(_)));
+    let before = length(&path);
+    for n in 0..300 {
+        let asks = (0..4).map(|at| ask(sale, &format!("b{n}-{at}"), 1)).collect();
+        let sheaf = Sheaf { sale, epoch: Epoch(1), source: Source::Message, asks };
+        ledger.record(vec![sheaf]).await.unwrap().sheaves.remove(0).unwrap();
+    }
+    // The writer by itself folds a full log only, and this one is not.
+    assert!(length(&log_of(&path)) < GROWN);
+    wait_until_grown(&path, before).await;
+}
+
 // ----------------------------------------------------------------------------------------------------- the ledger
 
 const NOON: Time = Time(1_700_000_000_000);
@@ -134,17 +212,6 @@ async fn record(ledger: &dyn Ledger, sale: SaleId, ask: Ask) -> Order {
 
 fn id(sale: SaleId, ask: &Ask) -> OrderId {
     OrderId { sale, digest: ask.digest }
-}
-
-/// What the ledger's clock says when it has come to this time.
-async fn wait_until_told(ledger: &dyn Ledger, until: Time) -> Time {
-    loop {
-        let now = ledger.now().await.unwrap();
-        if now >= until {
-            return now;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }
 
 fn refusal(path: &Path) -> String {

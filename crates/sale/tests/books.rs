@@ -238,6 +238,13 @@ fn what_cannot_be_checked_is_not_said_to_hold() {
     };
     assert_eq!(unchecked(audit(&[books.clone()], None)), [Law::L5, Law::L6, Law::L7, Law::L8, Law::L9, Law::L10, Law::L11]);
     assert_eq!(unchecked(audit(&[books.clone()], Some(&tales))), [Law::L5, Law::L6, Law::L7, Law::L10, Law::L11]);
+    // What is on its way is told from what nobody said: only the former is worth another audit.
+    let waiting = |books: &Books| audit(std::slice::from_ref(books), None).waiting().collect::<Vec<_>>();
+    let (whole, late) = ("the gate of a sale is not whole", "a late payment is on its way");
+    assert_eq!(waiting(&books), [whole, whole, whole, whole, late]);
+    let (at_rest, _) = lawful();
+    assert_eq!(waiting(&at_rest), [""; 0]);
+    assert_eq!(waiting(&Books { at_rest: false, ..at_rest }), ["a sale is not at rest"; 3]);
     // What could not be checked in one sale and is broken in another is broken.
     let mut leaking = lawful().0;
     leaking.gate.as_mut().unwrap().fact.left -= 1;

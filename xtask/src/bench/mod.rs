@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use server::Server;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 /// More purchases a second than any machine answers: what bounds a round is its time.
 const RATE_MAX: f64 = 200_000.0;
@@ -171,12 +173,20 @@ fn many_orders(root: &Path, options: &Options) -> Result<Vec<Figure>, String> {
     // A first sale warms everything up, so that the second one's growth is its orders.
     server.load(root, &args(MANY / 50))?;
     let before = server.rss_kb();
-    let said = server.load(root, &args(MANY + MANY / 10))?;
-    let mut memory = Figure::new(
-        "RSS per order, bytes",
-        format!("growth of the server over {} held orders; the audit's own memory is in it", MANY + MANY / 10),
-    );
-    memory.rounds.push((server.rss_kb() - before) * 1024.0 / f64::from(MANY + MANY / 10));
+    let many = MANY + MANY / 10;
+    let (said, held) = std::thread::scope(|scope| {
+        let (over, is_over) = sync_channel::<()>(0);
+        let held = scope.spawn({
+            let server = &server;
+            move || last_while_selling(server, f64::from(many + MANY / 50), &is_over)
+        });
+        let said = server.load(root, &args(many));
+        drop(over);
+        said.map(|said| (said, held.join().expect("sampling does not panic")))
+    })?;
+    let mut memory = Figure::new("RSS per order, bytes", "growth of the server while it sold, over the orders held when it was last read");
+    let (orders, rss_kb) = held.ok_or("the server's memory could not be read while it sold")?;
+    memory.rounds.push((rss_kb - before) * 1024.0 / (orders - f64::from(MANY / 50)));
     let mut flat =
         Figure::new("rate after 10^6 ÷ after 10^3", "confirmed per second in one sale, the last tenth against a tenth at the start");
     flat.rounds.push(flatness(&said)?);
@@ -189,6 +199,20 @@ fn many_orders(root: &Path, options: &Options) -> Result<Vec<Figure>, String> {
         restart.rounds.push(start.elapsed().as_secs_f64());
     }
     Ok(vec![flat, memory, restart])
+}
+
+/// Orders recorded and kilobytes held, read together for the last time before everything was sold: what comes then is the
+/// audit, whose memory the allocator keeps.
+fn last_while_selling(server: &Server, all: f64, is_over: &Receiver<()>) -> Option<(f64, f64)> {
+    let mut last = None;
+    while is_over.recv_timeout(Duration::from_millis(50)) == Err(RecvTimeoutError::Timeout) {
+        let (rss_kb, orders) = (server.rss_kb(), server.metric("hotcake_record_size_sum"));
+        match orders {
+            Some(orders) if orders < all => last = Some((orders, rss_kb)),
+            _ => {}
+        }
+    }
+    last
 }
 
 /// The rate over the last `MANY / 10` orders, divided by that over as many once the first thousand (and the first half second) are over.

@@ -5,6 +5,8 @@
 
 mod by_hand;
 mod damage;
+#[path = "../support/mod.rs"]
+mod support;
 
 use adapters::sqlite::SqliteLedger;
 use rusqlite::Connection;
@@ -17,6 +19,7 @@ use sale::words::{Ask, Epoch, OrderId, RunId, Sale, SaleId, SaleStatus, Time};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use support::wait_until_told;
 use tempfile::TempDir;
 
 fn hand(path: &Path) -> Connection {
@@ -56,12 +59,6 @@ async fn record(ledger: &dyn Ledger, sale: SaleId, asks: Vec<Ask>) -> Vec<Order>
 
 fn paying(id: &str, order: &Order) -> Paying {
     Paying { payment: id.parse().unwrap(), order: order.id(), amount: order.ask.amount() }
-}
-
-async fn wait_until(ledger: &dyn Ledger, until: Time) {
-    while ledger.now().await.unwrap() < until {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }
 
 async fn sale_now(ledger: &dyn Ledger, id: SaleId) -> Sale {
@@ -170,7 +167,7 @@ async fn busy(ledger: &dyn Ledger, seed: u64) -> (Vec<SaleId>, Vec<OrderId>) {
     // One that expires, is paid too late, and buys again.
     let old = hurried(ask(sales[0], "slow", 1));
     let row = record(ledger, sales[0], vec![old.clone()]).await.remove(0);
-    wait_until(ledger, row.pay_by.unwrap()).await;
+    wait_until_told(ledger, row.pay_by.unwrap()).await;
     assert!(matches!(ledger.close(row.id(), Closing::Expire, None).await.unwrap(), Closed::Row(..)));
     for (payment, buys) in [("late-1", true), ("late-2", false)] {
         assert!(matches!(ledger.pay(&paying(payment, &row)).await.unwrap(), Paid::Late(_)));
@@ -335,7 +332,7 @@ async fn c21_the_clock_never_goes_back_over_a_restart() {
     let ledger = SqliteLedger::open_at(&path, noon.after_ms(-2 * HOUR_MS)).unwrap();
     let back = ledger.now().await.unwrap();
     assert!(back >= told && back.since_ms(told) < HOUR_MS, "{back:?}");
-    wait_until(&ledger, back.after_ms(2)).await;
+    wait_until_told(&ledger, back.after_ms(2)).await;
     assert_eq!(ledger.due(10).await.unwrap(), []);
     // A crash right now, and the wall clock back again: even a time that was told and never stored is not undercut.
     let told = ledger.now().await.unwrap();
@@ -370,11 +367,11 @@ async fn what_is_due_is_known_after_a_restart_and_paid_orders_are_not_due() {
             last = row.pay_by.unwrap();
         }
         // Each in a millisecond of its own: of those that are equally overdue the port says no order.
-        wait_until(&ledger, row.created_at.after_ms(1)).await;
+        wait_until_told(&ledger, row.created_at.after_ms(1)).await;
     }
     due.sort();
     let due: Vec<OrderId> = due.into_iter().map(|(_, id)| id).collect();
-    wait_until(&ledger, last).await;
+    wait_until_told(&ledger, last).await;
     assert_eq!(ledger.due(100).await.unwrap(), due);
     assert_eq!(ledger.due(3).await.unwrap(), due[..3]);
     // Paid in the same group in which it is asked who is due.

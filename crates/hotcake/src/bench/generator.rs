@@ -72,6 +72,7 @@ struct Load<'a> {
     cpu_at_start: f64,
     /// Why a request got no answer, until the next answer.
     unreachable: Option<String>,
+    /// Purchases confirmed when the server could not be reached for the first time.
     accepted_before_loss: Option<u64>,
 }
 

@@ -60,3 +60,24 @@ impl Tokens {
 fn name(run: u32, buyer: u32) -> String {
     format!("b{run:08x}-{buyer:08}")
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+
+    /// The server verifies with a library; so does this test.
+    #[test]
+    fn tokens_are_what_a_library_verifies() {
+        let signer = Signer { secret: b"0123456789abcdef0123456789abcdef".to_vec(), audience: "hotcake".into(), expires: 4_000_000_000 };
+        let tokens = Tokens::sign(&signer, 7, 12);
+        let mut rules = Validation::new(Algorithm::HS256);
+        rules.set_audience(&["hotcake"]);
+        for buyer in [0, 11] {
+            let token = std::str::from_utf8(tokens.of(buyer)).expect("a token is ASCII");
+            let claims =
+                decode::<serde_json::Value>(token, &DecodingKey::from_secret(&signer.secret), &rules).expect("the token verifies").claims;
+            assert_eq!(claims["sub"], tokens.name(buyer));
+        }
+        assert!((150..220).contains(&tokens.length()), "{}", tokens.length());
+    }
+}

@@ -33,11 +33,10 @@ pub async fn read(context: &Context, headers: &HeaderMap, body: Body, max: usize
 /// first one is what makes the connection read it: the timer is set for the others only.
 async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
-    let mut looks = 0;
+    let mut looked = false;
     let soon = poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending if looks == 0 => {
-            looks = 1;
+        Poll::Pending if !std::mem::replace(&mut looked, true) => {
             cx.waker().wake_by_ref();
             Poll::Pending
         }

@@ -58,8 +58,14 @@ fn c02_c11_kill_nine_under_load_twenty_times_in_a_row_loses_nothing() {
         let killed = now();
         let mut riding = Some(load);
         if !rides_through {
-            let (code, _) = riding.take().expect("it was put there").end();
+            let (code, said) = riding.take().expect("it was put there").end();
             assert_eq!(code, Some(4), "round {round}: the generator says that the server is unreachable");
+            let before = said["accepted_before_loss"].as_u64();
+            let tales = lines_of(&file) as u64;
+            assert!(
+                before.is_some_and(|before| (1..=tales).contains(&before)),
+                "round {round}: accepted {before:?} before the kill, {tales} tales"
+            );
         }
         let over = killed.elapsed();
         server = Server::start(dir.path(), if rides_through { &address } else { "127.0.0.1:0" });

@@ -35,6 +35,11 @@ pub struct Holds {
     closed: HashMap<Digest, (), BuildHasherDefault<DefaultHasher>>,
 }
 
+fn shard(hash: u64) -> usize {
+    // hashbrown takes the lowest and the highest bits.
+    (hash >> 40) as usize % SHARDS
+}
+
 /// Slot numbers by a hash of what stands in the slot.
 #[derive(Clone)]
 struct Table([HashTable<u32>; SHARDS]);
@@ -46,13 +51,12 @@ impl Default for Table {
 }
 
 impl Table {
-    // hashbrown takes the lowest and the highest bits.
-    fn of(&self, hash: u64) -> &HashTable<u32> {
-        &self.0[(hash >> 40) as usize % SHARDS]
+    fn find(&self, hash: u64, same: impl Fn(&u32) -> bool) -> Option<u32> {
+        self.0[shard(hash)].find(hash, same).copied()
     }
 
     fn of_mut(&mut self, hash: u64) -> &mut HashTable<u32> {
-        &mut self.0[(hash >> 40) as usize % SHARDS]
+        &mut self.0[shard(hash)]
     }
 
     /// Puts a slot in. A table that is full grows fourfold: what it holds is moved seldom, as when a million holds are loaded.
@@ -74,8 +78,8 @@ impl Table {
 impl Holds {
     /// The hold of a purchase.
     pub fn get(&self, digest: Digest) -> Option<&Ask> {
-        let at = self.by_digest.of(spread(digest)).find(spread(digest), |&at| self.slot(at).ask.digest == digest)?;
-        Some(&self.slot(*at).ask)
+        let at = self.by_digest.find(spread(digest), |&at| self.slot(at).ask.digest == digest)?;
+        Some(&self.slot(at).ask)
     }
 
     /// Whether the purchase was held and released.
@@ -85,7 +89,7 @@ impl Holds {
 
     /// All holds of a buyer, newest first.
     pub fn of<'a>(&'a self, buyer: &'a BuyerId) -> impl Iterator<Item = &'a Ask> {
-        let mut at = self.by_buyer.of(hash(buyer)).find(hash(buyer), |&at| self.slot(at).ask.buyer == *buyer).copied().unwrap_or(NONE);
+        let mut at = self.by_buyer.find(hash(buyer), |&at| self.slot(at).ask.buyer == *buyer).unwrap_or(NONE);
         std::iter::from_fn(move || {
             let slot = (at != NONE).then(|| self.slot(at))?;
             at = slot.before;
@@ -126,7 +130,8 @@ impl Holds {
     /// Removes a hold, marks its purchase as closed and returns it.
     pub fn close(&mut self, digest: Digest) -> Option<Ask> {
         let chunks = &self.chunks;
-        let entry = self.by_digest.of_mut(spread(digest)).find_entry(spread(digest), |&at| slot(chunks, at).ask.digest == digest).ok()?;
+        let hash = spread(digest);
+        let entry = self.by_digest.of_mut(hash).find_entry(hash, |&at| slot(chunks, at).ask.digest == digest).ok()?;
         let (at, _) = entry.remove();
         let gone = self.chunks[at as usize / CHUNK][at as usize % CHUNK].take().expect("the table names slots that are there");
         self.unlink(at, &gone);
@@ -222,4 +227,37 @@ fn hash(buyer: &BuyerId) -> u64 {
         fold(sum ^ word, 0xd6e8_feb8_6659_fd93)
     });
     fold(sum ^ 0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{ask_keyed, sale};
+    use std::collections::BTreeMap;
+
+    /// As many as make every table grow several times, with and without room made for them.
+    #[test]
+    fn holds_are_found_listed_and_walked_as_in_a_plain_map() {
+        for room in [0, RESERVE_MIN, 100_000] {
+            let (mut holds, mut plain) = (Holds::default(), BTreeMap::new());
+            holds.reserve(room);
+            for n in 0_u32..20_000 {
+                let ask = ask_keyed(sale("s1"), &format!("buyer-{}", n / 2), &format!("k{n}"), 1);
+                holds.insert(ask.clone());
+                plain.insert(ask.digest, ask.clone());
+                if n % 3 == 0 {
+                    assert_eq!(holds.close(ask.digest).as_ref(), plain.remove(&ask.digest).as_ref());
+                    assert!(holds.close(ask.digest).is_none() && holds.is_closed(ask.digest));
+                }
+            }
+            assert_eq!(holds.len(), plain.len() as u64);
+            let mut units: BTreeMap<&BuyerId, i64> = BTreeMap::new();
+            for ask in plain.values() {
+                assert_eq!(holds.get(ask.digest), Some(ask));
+                *units.entry(&ask.buyer).or_default() += 1;
+            }
+            assert!(units.iter().all(|(buyer, &units)| holds.units_of(buyer) == units && holds.of(buyer).all(|ask| ask.buyer == **buyer)));
+            assert!(holds.iter().map(|ask| ask.digest).all(|digest| plain.contains_key(&digest)));
+        }
+    }
 }

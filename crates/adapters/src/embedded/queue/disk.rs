@@ -286,8 +286,8 @@ impl Disk {
         let bytes = (CHECKPOINT_PAGES * 4 + CACHE_KIB) * 1_024;
         self.run("begin immediate")?;
         let grown = self.connection.execute_batch(&format!("create table pregrow (x); insert into pregrow values (zeroblob({bytes}))"));
-        // A full disk has rolled back by itself, and that is the error to tell.
-        let undone = if self.connection.is_autocommit() { Ok(()) } else { self.run("rollback") };
+        // A full disk has rolled back by itself: then this fails too, and the first error is the one to tell.
+        let undone = self.run("rollback");
         grown.and(undone)
     }
 
