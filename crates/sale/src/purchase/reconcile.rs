@@ -14,6 +14,8 @@ use std::sync::Arc;
 const PAGE: usize = 250;
 /// How long a background walk lets others work before its next page, in microseconds.
 const BREATH_US: u64 = 250;
+/// The same for the slow walk, which is in no hurry: its rows are read beside purchases that are.
+const LONG_BREATH_US: u64 = 5_000;
 /// Pages of the slow walk over all holds that one pass takes.
 const ROUND_PAGES: usize = 20;
 
@@ -76,7 +78,7 @@ impl Engine {
             if round == 0 {
                 break;
             }
-            self.stores.clock.sleep_us(BREATH_US).await;
+            self.stores.clock.sleep_us(LONG_BREATH_US).await;
         }
         Ok(())
     }
