@@ -149,6 +149,7 @@ fn layers_of(path: &str) -> &'static [&'static str] {
         _ if path.starts_with("crates/hotcake/tests/page") => &["H", "C"],
         _ if path.starts_with("crates/adapters/") => &["U", "C", "F"],
         _ if path.starts_with("crates/sale/") => &["U", "S", "F"],
+        _ if path.starts_with("crates/sim/") => &["S"],
         _ => &["U", "F"],
     }
 }

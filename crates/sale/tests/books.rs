@@ -2,16 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 
-mod world;
-
 use sale::books::{Accepted, Books, Law, Tale, Told, Verdict, audit};
 use sale::order::{Payment, PaymentState, Source, Status};
 use sale::ports::{Fence, Gate as _, Ledger as _, Movement, Paying, Withdrawal};
 use sale::purchase::Answer;
 use sale::words::*;
+use sim::{World, buyer, terms};
 use std::cell::RefCell;
 use std::rc::Rc;
-use world::{World, buyer, terms};
 
 /// A lawful sale at rest: ann has paid, bob is confirmed, cat has cancelled; one restock, one withdrawal.
 fn lawful() -> (Books, Vec<Tale>) {
@@ -39,7 +37,7 @@ fn lawful() -> (Books, Vec<Tale>) {
         let less = Withdrawal { key: "w1".parse().unwrap(), units: 1, actor: "op".into(), reason: "less".into() };
         w.ask(1, move |engine| async move { engine.withdraw(sale, &less).await }).await.unwrap().unwrap();
         let row = w.ledger.sale(sale).await.unwrap().unwrap();
-        let gate = w.gate.books(Fence { sale, epoch: row.epoch, run: row.run }).await.unwrap().unwrap();
+        let gate = w.gate().books(Fence { sale, epoch: row.epoch, run: row.run }).await.unwrap().unwrap();
         let ledger = w.ledger.books(sale).await.unwrap().unwrap();
         *out.borrow_mut() = Some(Books { gate: Some(gate), ledger, at_rest: true });
     });
@@ -120,6 +118,20 @@ fn each_forgery_is_noticed_by_its_law() {
         (Law::L4, "a history that goes back in time", |books, _| {
             let last = books.ledger.history.len() - 1;
             books.ledger.history[last].at = Time(0);
+        }),
+        (Law::L4, "an order expired before its time to pay was over", |books, _| {
+            let bob = order(books, "bob").ask.digest;
+            let mut change = *books.ledger.history.iter().rfind(|change| change.digest == bob).unwrap();
+            (change.from, change.to, change.source) = (Status::Confirmed, Status::Expired, Source::Clock);
+            change.at = change.at.after_ms(59_999);
+            books.ledger.history.push(change);
+            order(books, "bob").status = Status::Expired;
+        }),
+        (Law::L4, "a price that is not the sale's", |books, _| books.ledger.sale.terms.unit_price = Price::new(1).unwrap()),
+        (Law::L4, "a currency that is not the sale's", |books, _| books.ledger.sale.terms.currency = "EUR".parse().unwrap()),
+        (Law::L2, "a purchase that was shown as cancelled and lives", |books, tales| {
+            let bob = order(books, "bob").id();
+            tales.iter_mut().find(|tale| tale.id == bob).unwrap().told.push(Told::Row(Status::Cancelled));
         }),
         (Law::L4, "an order without a history", |books, _| {
             let bob = order(books, "bob").ask.digest;

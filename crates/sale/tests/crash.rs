@@ -6,17 +6,15 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 
-mod world;
-
 use sale::order::Status;
 use sale::ports::{Clock as _, Paid, Paying, Withdrawal};
 use sale::purchase::{Answer, Cancelled, Operated, Stocked};
 use sale::words::*;
+use sim::faulty::Fate;
+use sim::{World, terms};
 use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use world::faulty::Fate;
-use world::{World, terms};
 
 const NODE: u32 = 1;
 

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 
-mod world;
 #[path = "guards/admission.rs"]
 mod admission;
 #[path = "guards/buying.rs"]
@@ -36,10 +35,10 @@ use sale::order::{Source, Status};
 use sale::ports::{Clock as _, Decision, Fence, Gate, Half, Ledger, Paid, Paying, Queue, SaleChange, Verdict, Withdrawal};
 use sale::purchase::{Answer, Cancelled, Engine, Operated, Settings, Shown, Stocked, Stores, Wish};
 use sale::words::*;
+use sim::faulty::{Fate, Faulty, Plan};
+use sim::{DAWN, World, buyer, poll_once, settings, terms};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use world::faulty::{Fate, Faulty, Plan};
-use world::{DAWN, World, buyer, poll_once, settings, terms};
 
 const SECRET: &[u8] = b"a secret that nodes share";
 
@@ -47,14 +46,9 @@ const SECRET: &[u8] = b"a secret that nodes share";
 fn by_hand(world: &World, group: u32, keys: &[(u8, Vec<u8>)], edit: impl FnOnce(&mut Settings)) -> Arc<Engine> {
     let (plan, late) = (Arc::clone(&world.fates) as Arc<dyn Plan>, Arc::new(Mutex::new(Vec::new())));
     let stores = Stores {
-        gate: Arc::new(Faulty::<dyn Gate> { inner: Arc::clone(&world.gate) as _, plan: Arc::clone(&plan), group, late: Arc::clone(&late) }),
-        queue: Arc::new(Faulty::<dyn Queue> {
-            inner: Arc::clone(&world.queue) as _,
-            plan: Arc::clone(&plan),
-            group,
-            late: Arc::clone(&late),
-        }),
-        ledger: Arc::new(Faulty::<dyn Ledger> { inner: Arc::clone(&world.ledger) as _, plan, group, late }),
+        gate: Faulty::<dyn Gate>::new(world.gate() as _, &plan, group, &late, &world.history),
+        queue: Faulty::<dyn Queue>::new(Arc::clone(&world.queue) as _, &plan, group, &late, &world.history),
+        ledger: Faulty::<dyn Ledger>::new(Arc::clone(&world.ledger) as _, &plan, group, &late, &world.history),
         clock: Arc::clone(&world.clock) as _,
     };
     let mut settings = settings();
@@ -163,7 +157,7 @@ async fn read_and_wait<T>(world: &World, going: &mut std::pin::Pin<Box<impl Futu
 }
 
 async fn gate_left(world: &World, sale: SaleId) -> i64 {
-    world.gate.fact(fence(world, sale).await).await.unwrap().unwrap().left
+    world.gate().fact(fence(world, sale).await).await.unwrap().unwrap().left
 }
 
 /// Does something while the intake and the consumer go on.

@@ -2,14 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 
-mod world;
-
 use sale::order::Status;
 use sale::ports::{Paid, Paying};
 use sale::purchase::{Answer, Cancelled, Operated};
 use sale::words::*;
+use sim::{World, terms};
 use std::rc::Rc;
-use world::{World, terms};
 
 /// A world with one node and one open sale.
 fn open_sale(units: i64, edit: impl FnOnce(&mut Terms)) -> (Rc<World>, SaleId) {

@@ -91,10 +91,16 @@ impl Audit {
                 format!("{id}: {} to {} is no step", change.from.as_str(), change.to.as_str())
             });
             self.check(Law::L4, before.is_none_or(|before| before.at <= change.at), || format!("{id}: its history goes back in time"));
+            let paid_for = books.orders.get(&change.digest).map(|order| i64::from(order.ask.pay_within_s) * 1_000);
+            let in_time = before.zip(paid_for).is_some_and(|(before, ms)| change.at < before.at.after_ms(ms));
+            self.check(Law::L4, !(change.to == Status::Expired && in_time), || format!("{id}: expired before its time to pay was over"));
             self.check(Law::L2, !(from.is_dead() && change.to.is_live()), || format!("{id}: was {}, and lives again", from.as_str()));
             self.check(Law::L1, books.orders.contains_key(&change.digest), || format!("{id}: has a history but no row: deleted by hand"));
         }
+        let terms = &books.ledger.sale.terms;
         for order in &books.ledger.orders {
+            let price = order.ask.unit_price == terms.unit_price && order.ask.currency == terms.currency;
+            self.check(Law::L4, price, || format!("{}: has another price than its sale", order.id()));
             let told = last.get(&order.ask.digest).map(|change| change.to);
             self.check(Law::L4, told == Some(order.status), || {
                 format!("{}: is {}, its history ends with {}", order.id(), order.status.as_str(), told.map_or("nothing", Status::as_str))
@@ -246,6 +252,11 @@ impl Audit {
                     });
                 }
             }
+        }
+        if was(&[Status::Cancelled, Status::Expired, Status::Rejected, Status::Refunded]) {
+            self.check(Law::L2, order.is_some_and(|order| order.status.is_dead()), || {
+                format!("{}: was shown as dead and is {}", tale.id, order.map_or("missing", |order| order.status.as_str()))
+            });
         }
         if was(&[Status::Paid]) {
             let kept = order.is_some_and(|order| matches!(order.status, Status::Paid | Status::Refunded));

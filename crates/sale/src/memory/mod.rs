@@ -9,6 +9,6 @@ pub mod ledger;
 pub mod queue;
 
 pub use clock::ManualClock;
-pub use gate::MemoryGate;
+pub use gate::{Memory, MemoryGate};
 pub use ledger::MemoryLedger;
 pub use queue::{MemoryQueue, QueueSettings};

@@ -11,6 +11,14 @@ use std::sync::Arc;
 /// Reconciler walks after which a sale that keeps changing is audited as it is, not as one at rest.
 const REST_TRIES: usize = 3;
 
+/// Equal before and after: nothing happened in between.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stillness {
+    fact: Fact,
+    seq: u64,
+    allotment: i64,
+}
+
 impl Engine {
     /// Reads the stores and checks every law. `told`: what buyers were told, if somebody knows.
     pub async fn audit(&self, told: Option<&[Tale]>) -> Result<Report, Fault> {
@@ -71,14 +79,17 @@ impl Engine {
         Ok(Some(Books { at_rest: at_rest && gate.is_some(), gate, ledger }))
     }
 
-    /// What would change if anything did: the gate's stock and the ledger's sequence, while nothing is on its way on this
-    /// node and in the queue.
-    async fn stillness(&self, desk: &Desk) -> Result<Option<(Fact, u64)>, Fault> {
+    /// What would change if anything did: the gate's stock, the ledger's sequence and the allotment, while nothing is on its
+    /// way on this node and in the queue. The sequence counts changes of orders only: what another node restocks meanwhile
+    /// shows in the allotment, and what it withdraws in the gate's fact.
+    async fn stillness(&self, desk: &Desk) -> Result<Option<Stillness>, Fault> {
         let backlog = self.stores.queue.backlog().await?;
         if self.asks_in_flight() > 0 || backlog.halves > 0 || backlog.committed > 0 {
             return Ok(None);
         }
+        let Some(sale) = self.stores.ledger.sale(desk.id).await? else { return Ok(None) };
         let seq = self.stores.ledger.seq().await?;
-        Ok(self.stores.gate.fact(fence_of(&desk.sale())).await?.ok().map(|fact| (fact, seq)))
+        let fact = self.stores.gate.fact(fence_of(&desk.sale())).await?.ok();
+        Ok(fact.map(|fact| Stillness { fact, seq, allotment: sale.allotment }))
     }
 }

@@ -41,17 +41,23 @@ enum Tried {
 impl Engine {
     /// A buyer's wish, from admission to its answer.
     pub async fn buy(&self, wish: Wish) -> Answer {
-        let Some(desk) = self.desk(wish.sale) else { return Answer::Refused(Refusal::UnknownSale) };
+        let Some(desk) = self.desk(wish.sale) else {
+            // A node that has not read the sales yet does not know that there is none.
+            return if self.knows_all_sales() { Answer::Refused(Refusal::UnknownSale) } else { Answer::Busy(Busy::Recovering) };
+        };
         let sale = desk.sale();
         let id = OrderId::of_purchase(wish.sale, &wish.buyer, &wish.key);
         let now = self.ledger_now();
-        let known =
-            desk.may_know(id.digest) || wish.ticket.as_deref().is_some_and(|ticket| self.tickets.read(ticket, id, &wish.buyer).is_some());
+        // A node that does not hear of the others' rows takes every id for one that may be known.
+        let now_us = self.stores.clock.elapsed_us();
+        let hears = self.stores.ledger.is_exclusive() || desk.knows_all_but(now_us, self.settings.fact_ms);
+        let known = !hears
+            || desk.may_know(id.digest)
+            || wish.ticket.as_deref().is_some_and(|ticket| self.tickets.read(ticket, id, &wish.buyer).is_some());
         let admitted = match admit(&sale, desk.is_whole(), wish.quantity, now) {
             Ok(admitted) => admitted,
             Err(denied) => return self.denied(&desk, id, &wish, known, denied).await,
         };
-        let now_us = self.stores.clock.elapsed_us();
         if !known
             && let Some(fact) = desk.fresh_fact(now_us, self.settings.fact_ms)
             && fact.left < admitted.quantity.units()

@@ -38,6 +38,8 @@ struct Known {
     loading: Loading,
     /// The newest row that was put in; rows behind it were put in before.
     newest: Option<Digest>,
+    /// All rows that the ledger had at this moment of the node's clock are in.
+    whole_at_us: Option<u64>,
 }
 
 /// How far the filter's loading has come: newest orders first.
@@ -157,6 +159,17 @@ impl Desk {
     /// The newest row of the ledger whose id is in the filter.
     pub(super) fn newest(&self) -> Option<Digest> {
         lock(&self.known).newest
+    }
+
+    /// All rows that the ledger had at this moment are in the filter.
+    pub(super) fn knows_all_of(&self, at_us: u64) {
+        lock(&self.known).whole_at_us = Some(at_us);
+    }
+
+    /// Whether every row that is older than this is in the filter: rows of other nodes come with the watch's pass, and a
+    /// filter that lacks one would let a fact refuse what was bought.
+    pub(super) fn knows_all_but(&self, now_us: u64, lag_ms: u64) -> bool {
+        lock(&self.known).whole_at_us.is_some_and(|at_us| now_us.saturating_sub(at_us) <= lag_ms * 1_000)
     }
 
     pub(super) fn learn_newest(&self, newest: Digest) {

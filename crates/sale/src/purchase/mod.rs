@@ -182,6 +182,8 @@ pub struct Engine {
     desks: RwLock<BTreeMap<SaleId, Arc<Desk>>>,
     intake: intake::Intake,
     watch: watch::Watch,
+    /// When the sales were read last: only a sale that was not among them lately is unknown.
+    read_at_us: Mutex<Option<u64>>,
     ledger_time: Mutex<LedgerTime>,
     /// The ledger's greatest sequence that this node has seen.
     seq: AtomicU64,
@@ -212,6 +214,7 @@ impl Engine {
             desks: RwLock::default(),
             intake: intake::Intake::default(),
             watch: watch::Watch::default(),
+            read_at_us: Mutex::default(),
             ledger_time: Mutex::default(),
             seq: AtomicU64::new(0),
             backed_up: AtomicBool::new(false),
@@ -262,12 +265,33 @@ impl Engine {
         read.time.after_ms((self.stores.clock.elapsed_us().saturating_sub(read.at_us) / 1_000).cast_signed())
     }
 
-    /// Takes a time that the ledger showed. A node's idea of it never goes back.
+    /// Whether a sale without a desk does not exist. A node that has not read the sales yet, or not for long, does not know.
+    fn knows_all_sales(&self) -> bool {
+        let lag_us = self.settings.fact_ms * 1_000;
+        lock(&self.read_at_us).is_some_and(|at_us| self.stores.clock.elapsed_us().saturating_sub(at_us) <= lag_us)
+    }
+
+    /// Takes a time that the ledger showed some time ago: it is not earlier now.
     fn note_time(&self, time: Time) {
-        let now = self.ledger_now();
-        if time > now {
+        if time > self.ledger_now() {
             *lock(&self.ledger_time) = LedgerTime { time, at_us: self.stores.clock.elapsed_us() };
         }
+    }
+
+    /// Asks for the ledger's clock. It lies between the answer and the answer plus the time that it took: a node that
+    /// believes it to be later runs ahead of it (it stood still in a machine that was suspended, or its clock is fast) and goes
+    /// back. Within these bounds a node's idea of it never goes back.
+    async fn read_time(&self) -> Result<(), Fault> {
+        const AHEAD_MS: i64 = 100;
+        let asked_us = self.stores.clock.elapsed_us();
+        let time = self.stores.ledger.now().await?;
+        let at_us = self.stores.clock.elapsed_us();
+        let latest = time.after_ms((at_us.saturating_sub(asked_us) / 1_000).cast_signed());
+        if self.ledger_now() > latest.after_ms(AHEAD_MS) {
+            *lock(&self.ledger_time) = LedgerTime { time: latest, at_us };
+        }
+        self.note_time(time);
+        Ok(())
     }
 
     fn note_seq(&self, seq: u64) {

@@ -55,7 +55,9 @@ impl Engine {
     }
 
     async fn show(&self, id: OrderId, buyer: &BuyerId, ticket: Option<&str>) -> Result<Shown, Fault> {
-        let Some(desk) = self.desk(id.sale) else { return Ok(Shown::Unknown) };
+        let Some(desk) = self.desk(id.sale) else {
+            return if self.knows_all_sales() { Ok(Shown::Unknown) } else { Err(unread()) };
+        };
         let ticketed = ticket.and_then(|ticket| self.tickets.read(ticket, id, buyer));
         let mine = |owner: &BuyerId, shown| if owner == buyer { shown } else { Shown::Unknown };
         Ok(match (self.find(&desk, id).await?, ticketed) {
@@ -92,7 +94,8 @@ impl Engine {
     }
 
     fn is_stuck(&self, ask: &Ask) -> bool {
-        u64::try_from(self.ledger_now().since_ms(ask.asked_at)).is_ok_and(|age| age > self.settings.stuck_ms)
+        // Also from the future: a node whose clock ran ahead made it.
+        self.ledger_now().since_ms(ask.asked_at).unsigned_abs() > self.settings.stuck_ms
     }
 
     /// A purchase that left nothing within the stuck limit: first the row that says so, then the answer.
@@ -111,7 +114,9 @@ impl Engine {
 
     /// Cancels an order, or a purchase that has no row yet: then a tombstone, which the late message finds.
     pub async fn cancel(&self, id: OrderId, buyer: &BuyerId, ticket: Option<&str>) -> Result<Cancelled, Fault> {
-        let Some(desk) = self.desk(id.sale) else { return Ok(Cancelled::Unknown) };
+        let Some(desk) = self.desk(id.sale) else {
+            return if self.knows_all_sales() { Ok(Cancelled::Unknown) } else { Err(unread()) };
+        };
         let ticketed = ticket.and_then(|ticket| self.tickets.read(ticket, id, buyer));
         let tombstone = match (self.find(&desk, id).await?, ticketed) {
             (Found::Row(order), _) if order.ask.buyer == *buyer => None,
@@ -165,6 +170,10 @@ impl Engine {
         self.release(desk, &[order.ask.digest]).await;
         self.tell(order);
     }
+}
+
+fn unread() -> Fault {
+    Fault::none("this node has not read the sales yet")
 }
 
 fn unclear() -> Fault {

@@ -3,7 +3,7 @@
 //! Opening a sale is its first rebuild. Whoever changes who decides bumps the epoch, in the ledger transaction that sets
 //! the new state; what an older epoch decided is refused from then on, wherever it turns up.
 
-use super::desk::{Desk, Loading, fence_of};
+use super::desk::{Desk, Loading, fence_of, lock};
 use super::{Engine, Operated};
 use crate::admit::is_settled;
 use crate::ports::{BumpAsk, Bumped, Fault, Opening, Rebuild, SaleChange};
@@ -224,11 +224,12 @@ impl Engine {
     }
 
     async fn refresh_all(&self) -> Result<(), Fault> {
-        let now = self.stores.ledger.now().await?;
-        self.note_time(now);
+        let asked_us = self.stores.clock.elapsed_us();
+        self.read_time().await?;
         for sale in self.stores.ledger.sales().await? {
             self.desk_of(sale);
         }
+        *lock(&self.read_at_us) = Some(asked_us);
         Ok(())
     }
 
@@ -241,7 +242,7 @@ impl Engine {
 
     async fn fresh_desk(&self, sale: SaleId) -> Result<Option<Arc<Desk>>, Fault> {
         // A sale that opens "now" by the ledger's clock is open when this node has opened it.
-        self.note_time(self.stores.ledger.now().await?);
+        self.read_time().await?;
         let row = self.stores.ledger.sale(sale).await?;
         Ok(row.map(|row| self.desk_of(row)))
     }
@@ -284,6 +285,7 @@ impl Engine {
     /// Puts the rows that other nodes made since the last pass into a loaded filter.
     async fn load_newest(&self, desk: &Desk) -> Result<(), Fault> {
         let (seen, mut after, mut newest) = (desk.newest(), None, None);
+        let at_us = self.stores.clock.elapsed_us();
         for _ in 0..KNOWN_PAGES {
             let page = self.stores.ledger.page(desk.id, after, self.settings.page_max).await?;
             newest = newest.or_else(|| page.orders.first().map(|order| order.ask.digest));
@@ -295,6 +297,7 @@ impl Engine {
                 if let Some(newest) = newest {
                     desk.learn_newest(newest);
                 }
+                desk.knows_all_of(at_us);
                 return Ok(());
             }
         }

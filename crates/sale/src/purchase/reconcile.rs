@@ -135,7 +135,8 @@ impl Engine {
             }
         };
         let now = self.ledger_now();
-        let old = |ask: &Ask| u64::try_from(now.since_ms(ask.asked_at)).unwrap_or(0) >= age_ms;
+        // An ask from the future is of a node whose clock ran ahead: it is not young until then.
+        let old = |ask: &Ask| now.since_ms(ask.asked_at).unsigned_abs() >= age_ms;
         let (mut dead, mut without, mut waiting) = (Vec::new(), Vec::new(), false);
         sum.looked += ids.len() as u64;
         for (ask, status) in page.holds.into_iter().zip(statuses) {

@@ -102,7 +102,7 @@ fn c08_a_wiped_gate_is_found_and_rebuilt_with_its_holds() {
     world.run(async move {
         row(&w, 1, sale, "ann", "k", 1).await;
         let before = w.ledger.sale(sale).await.unwrap().unwrap().epoch;
-        w.gate.wipe();
+        w.gate().wipe();
         let told = w.buy(1, sale, "bob", "k", 1, 0).await;
         assert!(matches!(told, Some(Answer::Busy(Busy::Recovering) | Answer::Busy(Busy::Overloaded))), "{told:?}");
         assert_eq!(row(&w, 1, sale, "bob", "k", 1).await.status, Status::Confirmed);
@@ -118,7 +118,7 @@ fn c09_a_rebuild_that_dies_after_its_bump_is_done_again() {
     world.run(async move {
         row(&w, 1, sale, "ann", "k", 1).await;
         fail(&w, "ledger.bump", 1, Fate::DieAfter);
-        w.gate.wipe();
+        w.gate().wipe();
         while w.is_up(1) {
             w.clock.sleep_us(50_000).await;
         }
@@ -133,7 +133,7 @@ fn c10_two_nodes_rebuild_and_one_wins() {
     let w = Rc::clone(&world);
     world.run(async move {
         row(&w, 1, sale, "ann", "k", 1).await;
-        w.gate.wipe();
+        w.gate().wipe();
         let (w1, w2) = (Rc::clone(&w), Rc::clone(&w));
         let both = futures_util::future::join(
             async move { operate(&w1, 1, move |engine| async move { engine.rebuild(sale).await }).await },
@@ -199,7 +199,7 @@ fn c16_poison_is_parked_and_holds_up_nobody() {
             unit_price: Price::new(1).unwrap(),
             currency: "CNY".parse().unwrap(),
             pay_within_s: 60,
-            asked_at: world::DAWN,
+            asked_at: sim::DAWN,
             late: None,
         };
         let half = Half { batch: stray.id, tag: "book".into(), body: sale::message::encode(&Batch { asks: vec![ask], ..stray }) };
@@ -309,7 +309,7 @@ fn a_pause_is_not_undone_by_a_rebuild_and_a_stopped_sale_opens_when_an_operator_
     world.run(async move {
         // Node 2 has not heard of the pause when it finds the gate wiped.
         assert!(matches!(operate(&w, 1, move |engine| async move { engine.pause(sale).await }).await, Ok(Operated::Done(_))));
-        w.gate.wipe();
+        w.gate().wipe();
         let rebuilt = operate(&w, 2, move |engine| async move { engine.rebuild(sale).await }).await;
         assert!(matches!(rebuilt, Ok(Operated::Done(ref now)) if now.status == SaleStatus::Paused), "{rebuilt:?}");
         assert_eq!(w.buy(1, sale, "ann", "k", 1, 0).await, Some(Answer::Busy(Busy::Paused)));
@@ -355,7 +355,7 @@ fn c10_nodes_do_not_rebuild_in_turns() {
             _ => Fate::Pass,
         });
         let before = w.ledger.sale(sale).await.unwrap().unwrap().epoch.0;
-        w.gate.wipe();
+        w.gate().wipe();
         w.clock.sleep_us(30_000_000).await;
         let bumps = w.ledger.sale(sale).await.unwrap().unwrap().epoch.0 - before;
         assert!((1..=3).contains(&bumps), "{bumps} bumps for one wipe");

@@ -4,18 +4,15 @@
 
 mod faults;
 mod selling;
-#[path = "../world/mod.rs"]
-mod world;
-
 use sale::books::Law;
 use sale::order::{Source, Status};
 use sale::ports::{Clock as _, Half, Ledger as _, Queue as _, Verdict, Withdrawal};
 use sale::purchase::{Answer, Cancelled, Engine, Operated, Shown, Stocked};
 use sale::words::*;
+use sim::faulty::Fate;
+use sim::{World, buyer, terms};
 use std::rc::Rc;
 use std::sync::Arc;
-use world::faulty::Fate;
-use world::{World, buyer, terms};
 
 /// A world with this many nodes and one open sale.
 fn open_sale(nodes: u32, units: i64, edit: impl FnOnce(&mut Terms)) -> (Rc<World>, SaleId) {

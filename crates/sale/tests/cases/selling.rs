@@ -104,7 +104,7 @@ fn c26_a_buyer_has_at_most_the_limit_live_across_nodes_and_a_wipe() {
             async move { w.insist(node, sale, "ann", key, quantity).await }
         });
         futures_util::future::join_all(tries).await;
-        w.gate.wipe();
+        w.gate().wipe();
         for key in ["d", "e"] {
             let told = w.insist(2, sale, "ann", key, 1).await;
             let live = w
@@ -164,7 +164,7 @@ fn c28_c29_a_key_names_one_content_of_one_buyer() {
         assert_eq!(w.buy(1, sale, "cat", "k", 2, 0).await, Some(Answer::Refused(Refusal::Mismatch)));
         w.fates(|_, _| Fate::Pass);
         w.cancel(1, first.id(), "ann", None).await.unwrap();
-        w.gate.wipe();
+        w.gate().wipe();
         assert_eq!(w.insist(1, sale, "ann", "k", 2).await, Answer::Refused(Refusal::Mismatch));
     });
 }

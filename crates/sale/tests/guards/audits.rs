@@ -93,3 +93,69 @@ fn c31_an_archive_waits_until_the_sale_is_at_rest() {
         },
     );
 }
+
+#[test]
+fn what_another_node_restocks_while_the_books_are_read_is_no_breach() {
+    alone(
+        5,
+        |_, _| {},
+        |world, engine, sale| async move {
+            confirmed(&world, &engine, sale, "ann", "k").await;
+            // Ledger first, gate second: a reader in between sees the one without the other.
+            let mut audit = Box::pin(engine.audit(None));
+            go_to(&world, &mut audit, "gate.books");
+            world.ledger.raise(sale, &"m1".parse().unwrap(), 2, "op", "more").await.unwrap();
+            assert!(!at_rest(&audit.await.unwrap()));
+            engine.reconcile_pass().await.unwrap();
+            assert!(at_rest(&engine.audit(None).await.unwrap()));
+            // As many given up as put in: the allotment is what it was.
+            let fence = fence(&world, sale).await;
+            let mut audit = Box::pin(engine.audit(None));
+            go_to(&world, &mut audit, "gate.books");
+            world.ledger.raise(sale, &"m2".parse().unwrap(), 2, "op", "more").await.unwrap();
+            let less = Withdrawal { key: "w1".parse().unwrap(), units: 2, actor: "op".into(), reason: "less".into() };
+            world.gate().withdraw(fence, &less).await.unwrap().unwrap();
+            world.ledger.withdraw(sale, fence.epoch, &less).await.unwrap();
+            assert!(!at_rest(&audit.await.unwrap()));
+        },
+    );
+}
+
+/// A node that does nothing by itself and whose clock may be ahead.
+struct Ahead(Arc<sale::memory::ManualClock>, std::sync::atomic::AtomicU64);
+
+#[async_trait::async_trait]
+impl sale::ports::Clock for Ahead {
+    fn elapsed_us(&self) -> u64 {
+        self.0.elapsed_us() + self.1.load(std::sync::atomic::Ordering::Relaxed)
+    }
+    async fn sleep_us(&self, us: u64) {
+        self.0.sleep_us(us).await;
+    }
+}
+
+#[test]
+fn c21_a_node_whose_clock_jumped_ahead_goes_back_to_the_ledgers() {
+    alone(
+        5,
+        |_, _| {},
+        |world, _, sale| async move {
+            let clock = Arc::new(Ahead(Arc::clone(&world.clock), std::sync::atomic::AtomicU64::new(0)));
+            let stores = Stores {
+                gate: world.gate(),
+                queue: Arc::clone(&world.queue) as _,
+                ledger: Arc::clone(&world.ledger) as _,
+                clock: Arc::clone(&clock) as _,
+            };
+            let engine = Engine::new(stores, settings(), 77, &[(1, SECRET.to_vec())]);
+            engine.start().await.unwrap();
+            engine.watch_pass().await.unwrap();
+            clock.1.store(7_200_000_000, std::sync::atomic::Ordering::Relaxed);
+            // The sale ends in an hour; the node believes that it is over, until it has asked.
+            assert_eq!(buys(&engine, wish(sale, "ann", "k", 1)).await, Answer::Refused(Refusal::Ended));
+            engine.watch_pass().await.unwrap();
+            assert!(matches!(buys(&engine, wish(sale, "ann", "k", 1)).await, Answer::Processing { .. }));
+            assert!(engine.ledger_now() <= world.ledger.now().await.unwrap().after_ms(1));
+        },
+    );
+}

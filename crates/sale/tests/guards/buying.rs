@@ -36,7 +36,7 @@ fn c02_void_is_no_refusal_and_nobody_tries_for_ever() {
             assert!(matches!(buys(&engine, wish(sale, "bob", "k", 1)).await, Answer::Processing { .. }));
             assert_eq!(engine.meters().batches.count(), 18);
             let late = Batch { id: BatchId { node: 1_001, number: 17 }, ..batch_of(sale, fence(&world, sale).await.epoch, 17) };
-            let said = world.gate.hold(fence(&world, sale).await, &late).await.unwrap().unwrap().0;
+            let said = world.gate().hold(fence(&world, sale).await, &late).await.unwrap().unwrap().0;
             assert_eq!(said, sale::ports::Held::Void);
         },
     );
@@ -49,7 +49,7 @@ fn c08_a_decider_that_is_gone_cannot_say_what_became_of_a_hold() {
         |_, _| {},
         |world, engine, sale| async move {
             // The hold's reply is lost, and the gate is wiped before it is asked.
-            let gate = Arc::clone(&world.gate);
+            let gate = world.gate();
             world.fates(move |call, _| match call {
                 "gate.hold" => Fate::LoseReply,
                 "gate.decision_or_void" => {
@@ -71,7 +71,7 @@ fn c03_a_batch_that_the_gate_refuses_is_rolled_back() {
         |_, _| {},
         |world, engine, sale| async move {
             // Between look and hold somebody else takes the last unit.
-            let (gate, fence) = (Arc::clone(&world.gate), fence(&world, sale).await);
+            let (gate, fence) = (world.gate(), fence(&world, sale).await);
             let other = batch_of(sale, fence.epoch, 1);
             world.fates(move |call, _| {
                 if call == "gate.hold" {
@@ -141,7 +141,7 @@ fn c08_a_node_that_hears_stale_stops_asking() {
         3,
         |_, _| {},
         |world, engine, sale| async move {
-            world.gate.wipe();
+            world.gate().wipe();
             assert_eq!(buys(&engine, wish(sale, "ann", "k", 1)).await, Answer::Busy(Busy::Recovering));
             assert!(engine.sale(sale).unwrap().recovering);
             let calls = world.calls().len();

@@ -42,7 +42,7 @@ fn c06_a_check_back_rolls_back_on_evidence_and_on_nothing_else() {
             refuse(&world, "gate.decision_or_void");
             assert_eq!(verdicts().await, (0, 0, 3), "the gate does not answer");
             heal(&world);
-            world.gate.wipe();
+            world.gate().wipe();
             assert_eq!(verdicts().await, (0, 0, 3), "the gate is not the decider, and the epoch is not over");
             while !matches!(engine.rebuild(sale).await, Ok(Operated::Done(_))) {
                 world.clock.sleep_us(100_000).await;
@@ -51,7 +51,7 @@ fn c06_a_check_back_rolls_back_on_evidence_and_on_nothing_else() {
             let newer = world.ledger.sale(sale).await.unwrap().unwrap().epoch;
             half(&world, 5, sale::message::encode(&batch_of(sale, newer, 5))).await;
             assert_eq!(verdicts().await, (0, 1, 2), "the gate never heard of it: void");
-            let told = world.gate.decision_or_void(fence(&world, sale).await, BatchId { node: 99, number: 5 }).await.unwrap();
+            let told = world.gate().decision_or_void(fence(&world, sale).await, BatchId { node: 99, number: 5 }).await.unwrap();
             assert_eq!(told, Ok(Decision::Void), "and it is written");
             for change in [SaleChange::End, SaleChange::Archive] {
                 world.ledger.change_sale(sale, &change).await.unwrap();

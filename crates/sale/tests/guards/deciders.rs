@@ -11,7 +11,7 @@ fn c37_closing_changes_who_decides() {
             let before = fence(&world, sale).await;
             assert!(matches!(engine.close_sale(sale).await, Ok(Operated::Done(now)) if now.status == SaleStatus::Ended));
             assert!(fence(&world, sale).await.epoch > before.epoch);
-            assert!(world.gate.fact(before).await.unwrap().is_err(), "what the open sale's gate decided is over");
+            assert!(world.gate().fact(before).await.unwrap().is_err(), "what the open sale's gate decided is over");
             assert!(matches!(engine.open(sale).await, Ok(Operated::NotNow(_))));
             assert!(matches!(engine.pause(sale).await, Ok(Operated::NotNow(_))));
         },
@@ -106,7 +106,7 @@ fn a_sale_whose_laws_are_broken_is_not_archived_and_a_stopped_one_is_not_rebuilt
             world.ledger.change_sale(sale, &SaleChange::Stop("a row is missing".into())).await.unwrap();
             engine.watch_pass().await.unwrap();
             let before = fence(&world, sale).await.epoch;
-            world.gate.wipe();
+            world.gate().wipe();
             engine.watch_pass().await.unwrap();
             assert_eq!(fence(&world, sale).await.epoch, before);
             // Only an operator opens it again.
@@ -122,7 +122,7 @@ fn a_sale_whose_laws_are_broken_is_not_archived_and_a_stopped_one_is_not_rebuilt
             assert!(world.ledger.set_left_by_hand(sale, 5));
             let last = fence(&world, sale).await;
             assert!(matches!(engine.archive(sale).await, Ok(Operated::Done(_))));
-            assert!(world.gate.fact(last).await.unwrap().is_err(), "the gate has forgotten it");
+            assert!(world.gate().fact(last).await.unwrap().is_err(), "the gate has forgotten it");
             // No sale without a gate is rebuilt.
             assert!(matches!(engine.rebuild(sale).await, Ok(Operated::NotNow(_))));
         },
@@ -185,7 +185,7 @@ fn c09_a_gate_that_was_wiped_during_its_rebuild_is_not_whole() {
             confirmed(&world, &engine, sale, "ann", "k").await;
             let mut rebuilding = Box::pin(engine.rebuild(sale));
             go_to(&world, &mut rebuilding, "gate.load");
-            world.gate.wipe();
+            world.gate().wipe();
             assert_eq!(rebuilding.await, Ok(Operated::Recovering));
             assert!(engine.sale(sale).unwrap().recovering);
         },
@@ -198,7 +198,7 @@ fn a_pause_during_a_rebuild_is_kept() {
         5,
         |_, _| {},
         |world, engine, sale| async move {
-            world.gate.wipe();
+            world.gate().wipe();
             let mut watch = Box::pin(engine.watch_pass());
             go_to(&world, &mut watch, "gate.run");
             world.ledger.change_sale(sale, &SaleChange::Pause).await.unwrap();
@@ -216,7 +216,7 @@ fn c09_a_gate_is_mended_after_the_consumer_and_by_one_node() {
         |world, engine, sale| async move {
             buys(&engine, wish(sale, "ann", "k", 1)).await;
             let before = fence(&world, sale).await.epoch;
-            world.gate.wipe();
+            world.gate().wipe();
             let mut watch = Box::pin(engine.watch_pass());
             go_to(&world, &mut watch, "gate.fact");
             for _ in 0..30 {
@@ -274,7 +274,7 @@ fn c25_what_is_held_back_is_not_sold() {
 fn c10_two_rebuilds_do_not_mix_their_holds() {
     let world = World::new(None);
     world.run_script({
-        let gate = Arc::clone(&world.gate);
+        let gate = world.gate();
         async move {
             let sale: SaleId = "s1".parse().unwrap();
             let fence = |epoch| Fence { sale, epoch: Epoch(epoch), run: RunId(1) };

@@ -187,3 +187,47 @@ fn a8_more_new_rows_than_a_pass_can_read_are_all_found() {
         },
     );
 }
+
+#[test]
+fn a8_a_node_that_does_not_hear_of_the_others_rows_refuses_none_by_a_fact() {
+    alone(
+        1,
+        |_, _| {},
+        |world, engine, sale| async move {
+            // Another node sells the last unit; this one hears of the stock and not of the row.
+            let other = node(&world, 2, |_| {}).await;
+            confirmed(&world, &other, sale, "ann", "k").await;
+            refuse(&world, "ledger.page");
+            let told = |who: &'static str| buys(&engine, wish(sale, who, "k", 1));
+            for _ in 0..8 {
+                world.clock.sleep_us(200_000).await;
+                let _ = engine.watch_pass().await;
+            }
+            assert_eq!(told("bob").await, Answer::Refused(Refusal::SoldOut { left: 0 }));
+            assert!(matches!(told("ann").await, Answer::Row(_)), "the gate's fact is fresh, but the filter is not");
+        },
+    );
+}
+
+#[test]
+fn a_sale_is_unknown_only_to_a_node_that_has_read_the_sales_lately() {
+    alone(
+        1,
+        |_, _| {},
+        |world, engine, _| async move {
+            let nowhere: SaleId = "nowhere".parse().unwrap();
+            let id = id(nowhere, "ann", "k");
+            let new = by_hand(&world, 2, &[(1, SECRET.to_vec())], |_| {});
+            assert_eq!(buys(&new, wish(nowhere, "ann", "k", 1)).await, Answer::Busy(Busy::Recovering));
+            assert!(new.order(id, &buyer("ann"), None, None, 0).await.is_err());
+            assert!(new.cancel(id, &buyer("ann"), None).await.is_err());
+            engine.watch_pass().await.unwrap();
+            assert_eq!(buys(&engine, wish(nowhere, "ann", "k", 1)).await, Answer::Refused(Refusal::UnknownSale));
+            assert!(matches!(engine.order(id, &buyer("ann"), None, None, 0).await, Ok(Shown::Unknown)));
+            assert!(matches!(engine.cancel(id, &buyer("ann"), None).await, Ok(Cancelled::Unknown)));
+            // It stood still: another node may have made the sale meanwhile.
+            world.clock.sleep_us(2_000_000).await;
+            assert_eq!(buys(&engine, wish(nowhere, "ann", "k", 1)).await, Answer::Busy(Busy::Recovering));
+        },
+    );
+}

@@ -61,7 +61,7 @@ fn a40_a_late_payment_waits_while_nobody_decides_and_is_given_back_after_the_arc
         |_, terms| terms.pay_within_s = 2,
         |world, engine, sale| async move {
             let paying = expired(&world, &engine, sale, "p").await;
-            world.gate.wipe();
+            world.gate().wipe();
             refuse(&world, "ledger.bump");
             let _ = engine.watch_pass().await;
             assert!(matches!(pays(&world, &engine, &paying).await, Paid::Late(_)), "the gate is being rebuilt");

@@ -8,7 +8,7 @@ fn c38_a_restock_reaches_the_gate_at_once_or_with_the_reconciler() {
         1,
         |_, _| {},
         |world, engine, sale| async move {
-            let left = async || world.gate.fact(fence(&world, sale).await).await.unwrap().unwrap().left;
+            let left = async || world.gate().fact(fence(&world, sale).await).await.unwrap().unwrap().left;
             let restock = async |key: &str, units| engine.restock(sale, &key.parse().unwrap(), units, "op", "more").await.unwrap();
             assert!(matches!(restock("a", 2).await, Stocked::Done(_)));
             assert_eq!(left().await, 3);
@@ -33,7 +33,7 @@ fn c37_a_withdrawal_goes_gate_first_counts_once_and_is_completed_by_the_reconcil
         |world, engine, sale| async move {
             let stock = async || {
                 (
-                    world.gate.fact(fence(&world, sale).await).await.unwrap().unwrap().left,
+                    world.gate().fact(fence(&world, sale).await).await.unwrap().unwrap().left,
                     world.ledger.sale(sale).await.unwrap().unwrap().left,
                 )
             };
@@ -78,11 +78,11 @@ fn c37_a_withdrawal_that_the_ledger_refuses_gives_its_units_back() {
             let units = |key: &str, units| Withdrawal { key: key.parse().unwrap(), units, actor: "op".into(), reason: "less".into() };
             assert!(world.ledger.set_left_by_hand(sale, 2));
             assert!(matches!(engine.withdraw(sale, &units("a", 3)).await, Ok(Stocked::Refused { .. })));
-            assert_eq!(world.gate.fact(fence(&world, sale).await).await.unwrap().unwrap().left, 5);
+            assert_eq!(world.gate().fact(fence(&world, sale).await).await.unwrap().unwrap().left, 5);
             assert!(world.ledger.set_left_by_hand(sale, 5));
             // One of an older epoch is neither recorded nor given back: the rebuild has settled it.
             let old = fence(&world, sale).await;
-            world.gate.withdraw(old, &units("b", 2)).await.unwrap().unwrap();
+            world.gate().withdraw(old, &units("b", 2)).await.unwrap().unwrap();
             assert_eq!(world.ledger.withdraw(sale, Epoch(0), &units("b", 2)).await.unwrap(), sale::ports::Moved::Stale);
         },
     );
@@ -106,7 +106,7 @@ fn c37_a_withdrawal_is_recorded_under_its_own_epoch_and_its_key_answers_while_no
             engine.watch_pass().await.unwrap();
             assert!(matches!(engine.withdraw(sale, &first).await, Ok(Stocked::Done(_))), "again, with the same key");
             assert_eq!((gate_left(&world, sale).await, world.ledger.sale(sale).await.unwrap().unwrap().left), (4, 4));
-            world.gate.wipe();
+            world.gate().wipe();
             buys(&engine, wish(sale, "ann", "k", 1)).await;
             assert!(engine.sale(sale).unwrap().recovering);
             assert!(matches!(engine.withdraw(sale, &first).await, Ok(Stocked::Done(_))));

@@ -47,7 +47,7 @@ fn c18_a_release_that_was_lost_is_found_by_the_node_that_owes_it_or_by_any_other
                 refuse(&world, "gate.release");
                 assert!(matches!(engine.cancel(id(sale, "ann", "k"), &buyer("ann"), None).await, Ok(Cancelled::Done(_))));
                 heal(&world);
-                let left = async || world.gate.fact(fence(&world, sale).await).await.unwrap().unwrap().left;
+                let left = async || world.gate().fact(fence(&world, sale).await).await.unwrap().unwrap().left;
                 assert_eq!(left().await, 4);
                 if owed {
                     // The slow walk cannot be read: what is owed is released all the same.
@@ -68,7 +68,7 @@ fn c18_what_died_is_released_at_once_and_what_was_too_late_never() {
         9,
         |_, terms| terms.pay_within_s = 2,
         |world, engine, sale| async move {
-            let left = async || world.gate.fact(fence(&world, sale).await).await.unwrap().unwrap().left;
+            let left = async || world.gate().fact(fence(&world, sale).await).await.unwrap().unwrap().left;
             let ann = confirmed(&world, &engine, sale, "ann", "k").await;
             let paying = Paying { payment: "p".parse().unwrap(), order: ann.id(), amount: 9_900 };
             assert!(matches!(engine.pay(&paying).await, Ok(Paid::Settled(_))));
@@ -206,6 +206,22 @@ fn c55_the_slow_walk_misses_a_row_that_an_index_still_has() {
             let _ = engine.reconcile_pass().await;
             assert!(world.calls()[before..].contains(&"ledger.orders"), "the rows themselves are read: {:?}", &world.calls()[before..]);
             assert!(world.ledger.sale(sale).await.unwrap().unwrap().stopped.is_some());
+        },
+    );
+}
+
+#[test]
+fn c54_a_hold_from_the_future_is_not_young_until_then() {
+    alone(
+        3,
+        |_, _| {},
+        |world, engine, sale| async move {
+            // A node whose clock was two hours ahead held it, and its message was lost.
+            let fence = fence(&world, sale).await;
+            let mut batch = batch_of(sale, fence.epoch, 1);
+            batch.asks[0].asked_at = DAWN.after_ms(7_200_000);
+            assert_eq!(world.gate().hold(fence, &batch).await.unwrap().unwrap().0, sale::ports::Held::All);
+            assert_eq!(engine.reconcile_pass().await.unwrap().recorded, 1);
         },
     );
 }

@@ -77,7 +77,7 @@ fn c56_nothing_is_lost_while_the_gate_cannot_tell() {
             assert!(engine.order(id, &buyer("ann"), None, None, 0).await.is_err(), "no such order would be a lie");
             assert!(engine.cancel(id, &buyer("ann"), None).await.is_err());
             heal(&world);
-            world.gate.wipe();
+            world.gate().wipe();
             assert_eq!(show().await, Shown::Processing, "the gate is not the decider");
             assert_eq!(show().await, Shown::Processing, "and known as such");
             assert!(row(&world, id).await.is_none(), "no row was written");

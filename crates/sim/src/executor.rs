@@ -3,7 +3,7 @@
 
 use sale::memory::ManualClock;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,10 +15,12 @@ use std::task::{Context, Poll, Wake, Waker};
 pub struct Random(Cell<u64>);
 
 impl Random {
+    /// The numbers of a seed.
     pub fn new(seed: u64) -> Self {
         Self(Cell::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03))
     }
 
+    /// The next number.
     pub fn next(&self) -> u64 {
         let mut z = self.0.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
         self.0.set(z);
@@ -27,10 +29,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// A number below `n`.
     pub fn below(&self, n: u64) -> u64 {
         self.next() % n.max(1)
     }
 
+    /// True in so many of a hundred cases.
     pub fn chance(&self, percent: u64) -> bool {
         self.below(100) < percent
     }
@@ -60,15 +64,27 @@ pub struct Executor {
     tasks: RefCell<BTreeMap<u64, Task>>,
     born: RefCell<Vec<Task>>,
     killed: RefCell<Vec<Group>>,
+    frozen: RefCell<BTreeSet<Group>>,
+    ready: RefCell<Vec<u64>>,
     next: Cell<u64>,
 }
 
 impl Executor {
     /// With `random`, the next task is drawn; without, tasks go in the order of their birth.
     pub fn new(clock: Arc<ManualClock>, random: Option<Rc<Random>>) -> Rc<Self> {
-        Rc::new(Self { clock, random, tasks: RefCell::default(), born: RefCell::default(), killed: RefCell::default(), next: Cell::new(0) })
+        Rc::new(Self {
+            clock,
+            random,
+            tasks: RefCell::default(),
+            born: RefCell::default(),
+            killed: RefCell::default(),
+            frozen: RefCell::default(),
+            ready: RefCell::default(),
+            next: Cell::new(0),
+        })
     }
 
+    /// Adds a task to a group.
     pub fn spawn(&self, group: Group, future: impl Future<Output = ()> + 'static) {
         let woken = Arc::new(Flag(AtomicBool::new(true)));
         self.born.borrow_mut().push(Task { group, woken, future: Box::pin(future) });
@@ -76,18 +92,33 @@ impl Executor {
 
     /// All tasks of the group are gone before anything else runs.
     pub fn kill(&self, group: Group) {
+        // Also those that were born a moment ago; whoever is born after this line lives.
+        self.born.borrow_mut().retain(|task| task.group != group);
         self.killed.borrow_mut().push(group);
     }
 
+    /// Nothing of the group goes on until it is thawed, and time passes: a process that is stopped, or starved.
+    pub fn freeze(&self, group: Group) {
+        self.frozen.borrow_mut().insert(group);
+    }
+
+    /// The group goes on where it stood.
+    pub fn thaw(&self, group: Group) {
+        self.frozen.borrow_mut().remove(&group);
+    }
+
     /// Runs until `done` says so. `Err`: `steps_max` steps were not enough, or nothing can ever happen again.
+    ///
+    /// # Errors
+    /// Why the condition never held.
     pub fn run_until(&self, steps_max: u64, done: impl Fn() -> bool) -> Result<u64, &'static str> {
         for step in 0..steps_max {
             self.births_and_deaths();
             if done() {
                 return Ok(step);
             }
-            let ready: Vec<u64> =
-                self.tasks.borrow().iter().filter(|(_, task)| task.woken.0.load(Ordering::Acquire)).map(|(&id, _)| id).collect();
+            self.find_ready();
+            let ready = self.ready.borrow();
             let Some(&first) = ready.first() else {
                 if !self.clock.advance_to_next() {
                     return Err("nothing can happen any more");
@@ -95,6 +126,7 @@ impl Executor {
                 continue;
             };
             let id = self.random.as_ref().map_or(first, |random| ready[random.below(ready.len() as u64) as usize]);
+            drop(ready);
             let mut task = self.tasks.borrow_mut().remove(&id).expect("it was there a moment ago");
             task.woken.0.store(false, Ordering::Release);
             let waker = Waker::from(Arc::clone(&task.woken));
@@ -105,11 +137,16 @@ impl Executor {
         Err("too many steps")
     }
 
+    /// Lists the tasks that can go on, in a list that is kept from step to step.
+    fn find_ready(&self) {
+        let (frozen, mut ready) = (self.frozen.borrow(), self.ready.borrow_mut());
+        ready.clear();
+        let tasks = self.tasks.borrow();
+        let can = |task: &Task| task.woken.0.load(Ordering::Acquire) && !frozen.contains(&task.group);
+        ready.extend(tasks.iter().filter(|(_, task)| can(task)).map(|(&id, _)| id));
+    }
+
     fn births_and_deaths(&self) {
-        for task in self.born.borrow_mut().drain(..) {
-            let id = self.next.replace(self.next.get() + 1);
-            self.tasks.borrow_mut().insert(id, task);
-        }
         let killed = std::mem::take(&mut *self.killed.borrow_mut());
         if !killed.is_empty() {
             let mut dead = Vec::new();
@@ -118,6 +155,10 @@ impl Executor {
             dead.extend(ids.iter().filter_map(|id| tasks.remove(id)));
             drop(tasks);
             drop(dead);
+        }
+        for task in self.born.borrow_mut().drain(..) {
+            let id = self.next.replace(self.next.get() + 1);
+            self.tasks.borrow_mut().insert(id, task);
         }
     }
 }

@@ -1,0 +1,68 @@
+//! The simulator on the protocol as it is, and on itself. `cargo xtask sim` runs more.
+
+use sim::executor::Random;
+use sim::schedule::{Plan, run, tell};
+use sim::weather::{KINDS, Weather};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Seeds in CI.
+const SEEDS: u64 = 6_000;
+
+#[test]
+fn random_schedules_break_no_law() {
+    let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= SEEDS {
+                        break;
+                    }
+                    if run(&Plan::of(seed), false).failure.is_some() {
+                        failed.lock().expect("nobody panics with it").push(seed);
+                    }
+                }
+            });
+        }
+    });
+    let mut failed = failed.into_inner().expect("nobody panics with it");
+    failed.sort_unstable();
+    let told = failed.first().map(|&seed| tell(&Plan::of(seed))).unwrap_or_default();
+    assert!(failed.is_empty(), "{} of {SEEDS} seeds fail: {:?}\n{told}", failed.len(), &failed[..failed.len().min(20)]);
+    println!("{SEEDS} schedules, every law held");
+}
+
+#[test]
+fn without_faults_nothing_fails_and_no_fault_is_counted() {
+    for seed in 0..50 {
+        let end = run(&Plan { weather: Weather::default(), ..Plan::of(seed) }, false);
+        assert_eq!(end.failure, None, "seed {seed}");
+        let faults: Vec<_> = end.faults.keys().filter(|what| !["two rebuilders", "audit by a node"].contains(what)).collect();
+        assert!(faults.is_empty(), "{faults:?}");
+    }
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    for seed in 0..30 {
+        let ends = [run(&Plan::of(seed), false), run(&Plan::of(seed), false), run(&Plan::of(seed), true)];
+        let what = |end: &sim::schedule::End| (end.us, end.purchases, end.faults.clone(), end.statuses.clone());
+        assert_eq!(what(&ends[0]), what(&ends[1]), "seed {seed}");
+        assert_eq!(what(&ends[0]), what(&ends[2]), "seed {seed}: a history that is kept changes nothing");
+    }
+}
+
+#[test]
+fn every_kind_of_fault_happens_and_can_be_turned_off() {
+    let all = (0..200).map(|seed| Weather::draw(&Random::new(seed))).fold(0, |kinds, weather| {
+        kinds
+            | KINDS.iter().enumerate().fold(0, |kinds, (at, (_, off))| {
+                let mut less = weather;
+                off(&mut less);
+                kinds | if less == weather { 0 } else { 1 << at }
+            })
+    });
+    assert_eq!(all, (1 << KINDS.len()) - 1, "a kind is never drawn, or turning it off changes nothing");
+}
