@@ -2,7 +2,7 @@
 
 use crate::machine;
 use crate::steps::{Steps, run as run_command};
-use crate::{cases, tidy};
+use crate::{cases, sim, tidy};
 use std::path::Path;
 use std::process::Command;
 
@@ -20,10 +20,11 @@ pub fn run(root: &Path) -> Result<(), String> {
     steps.step("format", || run_command(&mut cargo(root, &["fmt", "--all", "--check"])));
     steps.step("tidy", || tidy::run(root));
 
-    let dear: [(&str, Step); 4] = [
+    let dear: [(&str, Step); 5] = [
         ("lints", |root| run_command(&mut cargo(root, &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
         ("build", |root| run_command(&mut cargo(root, &["build", "--release", "--workspace", "--all-targets"]))),
         ("tests", |root| run_command(&mut cargo(root, &["test", "--release", "--workspace", "--no-fail-fast"]))),
+        ("planted bugs", |root| sim::planted(root, &[])),
         ("smoke", smoke),
     ];
     let mut left_out = Vec::new();

@@ -5,6 +5,7 @@ mod bench;
 mod cases;
 mod ci;
 mod machine;
+mod sim;
 mod steps;
 mod tidy;
 mod tree;
@@ -17,6 +18,10 @@ cargo xtask VERB
   ci               everything that a submission must pass: format, lints, tidy, build, tests, a smoke of the binary, cases
   tidy             the rules of the house that no compiler checks, each with its reason
   cases            the table of failure cases: what is covered by which test, what is due
+  sim [--seeds N] [--from S]
+                   random schedules of whole sales with faults of every part, judged by the laws, on all cores
+  sim --planted [NAME …]
+                   looks for each planted bug in a copy of the domain, and prints which law caught it after how many seeds
   bench [--long] [--rounds N] [--seconds S] [--connections N] [--out FILE]
                    Hotcake against a bare axum server under the same load, as ratios; writes bench-<date>.json
 ";
@@ -28,6 +33,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::run(&root),
         Some("tidy") => tidy::run(&root),
         Some("cases") => cases::run(&root),
+        Some("sim") => sim::run(&root, &args[1..]),
         Some("bench") => bench::run(&root, &args[1..]),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
