@@ -170,7 +170,9 @@ fn live(world: &Rc<World>, plan: &Plan, sale: SaleId) -> Option<Failure> {
         return Some(Failure { at_us: world.clock.elapsed_us(), laws: Vec::new(), what: format!("the schedule came to no end: {why}") });
     }
     let failed = failure.borrow_mut().take();
-    failed.or_else(|| rest(world, plan)).or_else(|| sells_what_is_left(world, plan, sale))
+    // Without a reconciler a release that was lost stays lost.
+    let sells = || if plan.reconciles { sells_what_is_left(world, plan, sale) } else { None };
+    failed.or_else(|| rest(world, plan)).or_else(sells)
 }
 
 /// Undersold only for a while: at rest, every node sells what the ledger has left.
