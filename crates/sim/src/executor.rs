@@ -97,6 +97,12 @@ impl Executor {
         self.killed.borrow_mut().push(group);
     }
 
+    /// All tasks are gone: a world that is over holds itself by them.
+    pub fn clear(&self) {
+        let (tasks, born) = (std::mem::take(&mut *self.tasks.borrow_mut()), std::mem::take(&mut *self.born.borrow_mut()));
+        drop((tasks, born));
+    }
+
     /// Nothing of the group goes on until it is thawed, and time passes: a process that is stopped, or starved.
     pub fn freeze(&self, group: Group) {
         self.frozen.borrow_mut().insert(group);

@@ -1,6 +1,7 @@
-//! `sim --seeds N [--from S] [--blind L]`: runs so many schedules on all cores and prints what they came to. Ends with 1 when
+//! `sim [--seeds N] [--from S] [--until-caught] [--blind L]`: runs so many schedules on all cores and prints what they came to. Ends with 1 when
 //! a law was broken; then each of the first failures is told with its history.
 
+use sale::books::Law;
 use sim::Counts;
 use sim::schedule::{Plan, REST_US, run, tell};
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ struct Options {
     /// End at the first failure and tell nothing but its seed, its law and how many seeds it took.
     until_caught: bool,
     /// A law that is not looked at.
-    blind: Option<String>,
+    blind: Option<Law>,
 }
 
 #[derive(Default)]
@@ -81,7 +82,11 @@ fn options() -> Result<Options, String> {
             "--seeds" => options.seeds = number(value()?)?,
             "--from" => options.from = number(value()?)?,
             "--until-caught" => options.until_caught = true,
-            "--blind" => options.blind = Some(value()?),
+            "--blind" => {
+                let name = value()?;
+                let law = Law::ALL.into_iter().find(|law| law.as_str() == name);
+                options.blind = Some(law.ok_or_else(|| format!("there is no law {name:?}"))?);
+            }
             _ => return Err(format!("there is no flag {flag}")),
         }
     }
@@ -90,9 +95,7 @@ fn options() -> Result<Options, String> {
 
 fn plan(options: &Options, seed: u64) -> Plan {
     let mut plan = Plan::of(seed);
-    if let Some(law) = &options.blind {
-        plan.blind_to.extend(sale::books::Law::ALL.iter().copied().filter(|known| known.as_str() == law));
-    }
+    plan.blind_to.extend(options.blind);
     plan
 }
 

@@ -105,7 +105,16 @@ pub fn run(plan: &Plan, keep: bool) -> End {
         *faults.entry(what).or_default() += times;
     }
     let history = failure.as_ref().filter(|_| keep).map(|failure| world.history.of(&failure.what, sale, 80)).unwrap_or_default();
-    End { us: world.clock.elapsed_us(), purchases: world.tales().len() as u64, statuses: statuses(&world, sale), failure, faults, history }
+    let end = End {
+        us: world.clock.elapsed_us(),
+        purchases: world.tales().len() as u64,
+        statuses: statuses(&world, sale),
+        failure,
+        faults,
+        history,
+    };
+    world.executor.clear();
+    end
 }
 
 fn statuses(world: &World, sale: SaleId) -> BTreeMap<&'static str, u64> {
@@ -138,7 +147,7 @@ fn live(world: &Rc<World>, plan: &Plan, sale: SaleId) -> Option<Failure> {
         // A rebuild, a withdrawal and an audit lean on the reconciler.
         tasks.push(Box::pin(operator(Rc::clone(world), sale, plan.nodes)));
     }
-    tasks.push(Box::pin(weather.pass(Rc::clone(world), sale, plan.nodes)));
+    tasks.push(Box::pin(weather.pass(Rc::clone(world), plan.nodes)));
     let (hearing, at, blind_to) = (Rc::clone(&failure), Rc::clone(world), plan.blind_to.clone());
     let audits = auditor(Rc::clone(world), plan.nodes, move |report| {
         let mut first = hearing.borrow_mut();

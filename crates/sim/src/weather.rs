@@ -1,11 +1,11 @@
 //! Which faults a schedule has: each seed turns a random part of them on. They know parts and processes, no purchase.
 
+use crate::World;
 use crate::broker::Manners;
 use crate::executor::{Group, Random};
 use crate::faulty::Fate;
-use crate::{World, terms};
 use sale::ports::Clock as _;
-use sale::words::{RunId, SaleId};
+use sale::words::RunId;
 use std::rc::Rc;
 
 /// Faults and their strength: percent of calls, of messages, or of the half seconds of the schedule. Zero is off.
@@ -112,8 +112,7 @@ impl Weather {
     }
 
     /// What happens to whole parts while a schedule runs. Dead nodes come back.
-    pub async fn pass(self, world: Rc<World>, sale: SaleId, nodes: u32) {
-        debug_assert_eq!(sale, terms("s1").id);
+    pub async fn pass(self, world: Rc<World>, nodes: u32) {
         world.broker.misbehave(self.broker);
         let mut memory = world.gate().remember();
         let mut left_behind: Option<(Group, u64)> = None;
