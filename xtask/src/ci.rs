@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: everything that a submission must pass, on a fresh machine. One profile (release), so nothing is built twice.
 
 use crate::machine;
-use crate::steps::{Steps, run as run_command};
+use crate::steps::{Steps, cargo, run as run_command};
 use crate::{cases, sim, tidy};
 use std::path::Path;
 use std::process::Command;
@@ -37,12 +37,6 @@ pub fn run(root: &Path) -> Result<(), String> {
     }
     steps.step("cases", || cases::run(root));
     steps.summary(&left_out)
-}
-
-fn cargo(root: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(args).current_dir(root);
-    command
 }
 
 /// Installs what is missing where that is possible. What stays missing is said aloud, and under CI is a failure.

@@ -1,7 +1,7 @@
 //! `cargo xtask sim`: the simulator; with `--planted` it looks for each bug of `crates/sim/planted.toml` in a copy of the
 //! domain that has them all, one at a time. The code itself has no switches.
 
-use crate::steps::run as run_command;
+use crate::steps::{cargo, run as run_command};
 use serde::Deserialize;
 use std::fs;
 use std::path::Path;
@@ -41,28 +41,28 @@ struct Edit {
 
 /// Random schedules, or the planted bugs.
 pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
-    match args.iter().position(|arg| arg == "--planted") {
-        Some(at) => planted(root, &args[at + 1..]),
-        None => run_command(cargo(root).args(["run", "--release", "--quiet", "--package", "sim", "--"]).args(args)),
+    match args.split_first() {
+        Some((first, names)) if first == "--planted" => planted(root, names),
+        _ if args.iter().any(|arg| arg == "--planted") => {
+            Err("--planted stands first and is followed by names of bugs only: it has seeds of its own".to_owned())
+        }
+        _ => run_command(cargo(root, &["run", "--release", "--quiet", "--package", "sim", "--"]).args(args)),
     }
-}
-
-fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root);
-    command
 }
 
 /// Looks for every bug, or for those whose names contain a word of `only`.
 pub fn planted(root: &Path, only: &[String]) -> Result<(), String> {
     let read = |path: &Path| fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
     let list: Planted = toml::from_str(&read(&root.join("crates/sim/planted.toml"))?).map_err(|e| format!("planted.toml: {e}"))?;
+    for word in only {
+        if !list.bug.iter().any(|bug| bug.name.contains(word)) {
+            return Err(format!("there is no planted bug with {word:?} in its name"));
+        }
+    }
     let copy = root.join("target/planted");
     plant(root, &copy, &list.bug)?;
     run_command(
-        cargo(&copy)
-            .args(["build", "--release", "--quiet", "--package", "sim", "--bin", "sim"])
-            .env("CARGO_TARGET_DIR", copy.join("target")),
+        cargo(&copy, &["build", "--release", "--quiet", "--package", "sim", "--bin", "sim"]).env("CARGO_TARGET_DIR", copy.join("target")),
     )?;
     let simulator = copy.join("target/release/sim");
 
@@ -75,6 +75,13 @@ pub fn planted(root: &Path, only: &[String]) -> Result<(), String> {
         let number = list.bug.iter().position(|bug| bug.name == name).ok_or_else(|| format!("there is no planted bug {name:?}"))? + 1;
         if !look(&simulator, number, Some(law))?.is_empty() {
             wrong.push(format!("{name:?} is caught although {law} is not looked at"));
+        }
+        // What a person reads of a failure: what it needs, and what happened to the purchases concerned.
+        let told = simulate(&simulator, number, &["--seeds", "20"])?;
+        for part in ["  it needs ", "(buyer-", " ms  node "] {
+            if !told.contains(part) {
+                wrong.push(format!("the story of {name:?} has no {part:?} in it:\n{told}"));
+            }
         }
     }
     println!("{:<42} {:<10} {:>6}", "planted bug", "caught by", "seeds");
@@ -101,14 +108,18 @@ pub fn planted(root: &Path, only: &[String]) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
-/// What the simulator says of one bug: empty when it finds nothing.
+/// Where the simulator finds one bug: empty when it does not.
 fn look(simulator: &Path, number: usize, blind: Option<&str>) -> Result<String, String> {
-    let mut command = Command::new(simulator);
-    command.args(["--seeds", &SEEDS.to_string(), "--until-caught"]).env(SWITCH, number.to_string());
-    if let Some(law) = blind {
-        command.args(["--blind", law]);
-    }
-    let output = command.output().map_err(|e| format!("{}: {e}", simulator.display()))?;
+    let seeds = SEEDS.to_string();
+    let mut args = vec!["--seeds", &seeds, "--until-caught"];
+    args.extend(blind.iter().flat_map(|law| ["--blind", law]));
+    simulate(simulator, number, &args)
+}
+
+/// What the simulator prints when it fails with one bug; empty when it does not.
+fn simulate(simulator: &Path, number: usize, args: &[&str]) -> Result<String, String> {
+    let output =
+        Command::new(simulator).args(args).env(SWITCH, number.to_string()).output().map_err(|e| format!("{}: {e}", simulator.display()))?;
     match output.status.code() {
         Some(0) => Ok(String::new()),
         Some(1) => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),

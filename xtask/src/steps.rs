@@ -1,5 +1,6 @@
 //! Runs named steps, prints each with its time, and a summary. Knows nothing of what a step does.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,13 @@ pub fn run(command: &mut Command) -> Result<(), String> {
     println!("$ {shown}");
     let status = command.status().map_err(|e| format!("{shown}: does not start: {e}"))?;
     if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
+}
+
+/// Cargo, the one that runs this, at work in a directory.
+pub fn cargo(root: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(root);
+    command
 }
 
 fn shown(command: &Command) -> String {

@@ -38,22 +38,54 @@ use sale::words::*;
 use sim::faulty::{Fate, Faulty, Plan};
 use sim::{DAWN, World, buyer, poll_once, settings, terms};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 const SECRET: &[u8] = b"a secret that nodes share";
 
 /// A node that does nothing by itself.
 fn by_hand(world: &World, group: u32, keys: &[(u8, Vec<u8>)], edit: impl FnOnce(&mut Settings)) -> Arc<Engine> {
+    let mut settings = settings();
+    edit(&mut settings);
+    Engine::new(stores(world, group), settings, 1_000 + u64::from(group), keys)
+}
+
+/// The stores as a node of this group reaches them.
+fn stores(world: &World, group: u32) -> Stores {
     let (plan, late) = (Arc::clone(&world.fates) as Arc<dyn Plan>, Arc::new(Mutex::new(Vec::new())));
-    let stores = Stores {
+    Stores {
         gate: Faulty::<dyn Gate>::new(world.gate() as _, &plan, group, &late, &world.history),
         queue: Faulty::<dyn Queue>::new(Arc::clone(&world.queue) as _, &plan, group, &late, &world.history),
         ledger: Faulty::<dyn Ledger>::new(Arc::clone(&world.ledger) as _, &plan, group, &late, &world.history),
         clock: Arc::clone(&world.clock) as _,
-    };
-    let mut settings = settings();
-    edit(&mut settings);
-    Engine::new(stores, settings, 1_000 + u64::from(group), keys)
+    }
+}
+
+/// A node's own clock, which may run ahead.
+struct Ahead {
+    clock: Arc<sale::memory::ManualClock>,
+    ahead_us: AtomicU64,
+}
+
+#[async_trait::async_trait]
+impl sale::ports::Clock for Ahead {
+    fn elapsed_us(&self) -> u64 {
+        self.clock.elapsed_us() + self.ahead_us.load(Ordering::Relaxed)
+    }
+    async fn sleep_us(&self, us: u64) {
+        self.clock.sleep_us(us).await;
+    }
+}
+
+/// A node whose clock has jumped ahead since it last asked the ledger for its time.
+async fn node_ahead(world: &World, by_us: u64) -> Arc<Engine> {
+    let clock = Arc::new(Ahead { clock: Arc::clone(&world.clock), ahead_us: AtomicU64::new(0) });
+    let stores = Stores { clock: Arc::clone(&clock) as _, ..stores(world, 7) };
+    let engine = Engine::new(stores, settings(), 77, &[(1, SECRET.to_vec())]);
+    engine.start().await.expect("the stores answer");
+    engine.watch_pass().await.expect("the stores answer");
+    clock.ahead_us.store(by_us, Ordering::Relaxed);
+    engine
 }
 
 /// A node by hand that knows the sales there are.

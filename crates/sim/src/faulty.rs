@@ -26,8 +26,10 @@ pub enum Fate {
     DieBefore,
     /// The caller's process dies after it.
     DieAfter,
-    /// It takes this long, in microseconds.
+    /// It is on its way for this long, in microseconds.
     Slow(u64),
+    /// It is done at once, and its answer is on its way for this long.
+    SlowReply(u64),
     /// The caller is told that nobody knows, and it is done this much later.
     Later(u64),
 }
@@ -43,6 +45,7 @@ impl Fate {
             Self::DieBefore => "crash before a call",
             Self::DieAfter => "crash after a call",
             Self::Slow(_) => "call slow",
+            Self::SlowReply(_) => "reply slow",
             Self::Later(_) => "call late",
         })
     }
@@ -56,6 +59,7 @@ impl Fate {
             Self::DieBefore => "the node DIES before it",
             Self::DieAfter => "the node DIES after it",
             Self::Slow(_) => "is slow",
+            Self::SlowReply(_) => "its reply is slow",
             Self::Later(_) => "arrives LATE, its caller gives up",
         }
     }
@@ -139,6 +143,11 @@ impl<P: ?Sized> Faulty<P> {
                 self.plan.clock().sleep_us(us).await;
                 let answer = done.await;
                 pause().await;
+                answer
+            }
+            Fate::SlowReply(us) => {
+                let answer = done.await;
+                self.plan.clock().sleep_us(us).await;
                 answer
             }
         }
@@ -270,6 +279,9 @@ impl Queue for Faulty<dyn Queue> {
 
 #[async_trait]
 impl Ledger for Faulty<dyn Ledger> {
+    fn is_exclusive(&self) -> bool {
+        self.inner().is_exclusive()
+    }
     async fn now(&self) -> Result<Time, Fault> {
         self.around("ledger.now", About::nobody, self.inner().now()).await
     }

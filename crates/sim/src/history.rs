@@ -171,3 +171,36 @@ pub fn brief(answer: &impl Debug) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sale::contract::ask;
+
+    #[test]
+    fn a_history_is_of_the_purchases_that_are_named_and_of_what_concerns_everybody() {
+        let sale: SaleId = "s1".parse().unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let (ann, bob) = (ask(sale, "ann", 1), ask(sale, "bob", 1));
+        let id = |ask: &Ask| OrderId { sale, digest: ask.digest }.to_string();
+        let history = History::new(&clock);
+        history.everybody(0, || "not kept yet".to_owned());
+        history.keep();
+        history.name(ann.digest, || "ann/k".to_owned());
+        history.name(bob.digest, || "bob/k".to_owned());
+        let batch = BatchId { node: 1, number: 1 };
+        history.note(1, &About::asks(std::slice::from_ref(&ann)).of(batch), || format!("holds {}", id(&ann)));
+        history.note(2, &About::asks(std::slice::from_ref(&bob)), || "looks for bob".to_owned());
+        history.note(1, &About::nobody().of(batch), || "settles".to_owned());
+        history.everybody(0, || "the gate is wiped".to_owned());
+
+        let told = history.of(&format!("{} is lost", id(&ann)), sale, 80);
+        let lines: Vec<&str> = told.lines().map(|line| line.split_once(" ms  ").map_or(line, |(_, rest)| rest)).collect();
+        let legend = format!("  ann/k is {}", id(&ann));
+        assert_eq!(lines, [&legend, "node 1  holds ann/k  (ann/k)", "node 1  settles  (ann/k)", "world   the gate is wiped"]);
+        let last = history.of(&id(&ann), sale, 1);
+        assert!(last.contains("… 2 lines before") && !last.contains("settles") && last.contains("wiped"), "{last}");
+        // A text that names nobody is about all of them.
+        assert!(history.of("no rest", sale, 80).contains("looks for bob"));
+    }
+}

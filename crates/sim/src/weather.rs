@@ -4,9 +4,13 @@ use crate::World;
 use crate::broker::Manners;
 use crate::executor::{Group, Random};
 use crate::faulty::Fate;
+use sale::memory::{Memory, MemoryGate};
 use sale::ports::Clock as _;
 use sale::words::RunId;
 use std::rc::Rc;
+
+/// Percent of the half seconds in which the gate's memory is taken, for those that lag behind.
+const REMEMBERED: u64 = 15;
 
 /// Faults and their strength: percent of calls, of messages, or of the half seconds of the schedule. Zero is off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -15,7 +19,7 @@ pub struct Weather {
     pub refuse: u64,
     /// A call or its reply is lost.
     pub lose: u64,
-    /// A call takes up to two seconds.
+    /// A call or its reply takes up to two seconds.
     pub slow: u64,
     /// A hold arrives up to three seconds after its caller gave up.
     pub late_hold: u64,
@@ -70,7 +74,7 @@ impl Weather {
             slow: some(5),
             late_hold: some(10),
             crash: some(1),
-            gate_loss: some(40),
+            gate_loss: some(8),
             fail_over: some(5),
             freeze: some(6),
             clocks: some(10),
@@ -106,7 +110,9 @@ impl Weather {
             n if n < self.crash => [Fate::DieBefore, Fate::DieAfter][random.below(2) as usize],
             n if self.refuse > 0 && (10..10 + self.refuse * 10).contains(&n) => Fate::Refuse,
             n if (100..100 + self.lose * 10).contains(&n) => [Fate::Drop, Fate::LoseReply][random.below(2) as usize],
-            n if (200..200 + self.slow * 10).contains(&n) => Fate::Slow(random.below(2_000_000)),
+            n if (200..200 + self.slow * 10).contains(&n) => {
+                [Fate::Slow, Fate::SlowReply][random.below(2) as usize](random.below(2_000_000))
+            }
             _ => Fate::Pass,
         }
     }
@@ -134,8 +140,12 @@ impl Weather {
                 frozen = None;
             }
             let node = 1 + world.random.below(u64::from(nodes)) as Group;
-            if world.random.chance(self.gate_loss / 4) {
-                self.lose_gate(&world, &mut memory, RunId(1_000 + life));
+            // What a rewound gate and a lagging replica have.
+            if world.random.chance(REMEMBERED) {
+                memory = world.gate().remember();
+            }
+            if world.random.chance(self.gate_loss) {
+                lose_gate(&world, &memory, RunId(1_000 + life));
             }
             if left_behind.is_none() && world.random.chance(self.fail_over) {
                 world.fates.count("fail-over to a lagging replica");
@@ -163,26 +173,15 @@ impl Weather {
             world.executor.thaw(node);
         }
     }
+}
 
-    fn lose_gate(&self, world: &World, memory: &mut sale::memory::Memory, run: RunId) {
-        let gate = world.gate();
-        match world.random.below(4) {
-            0 => {
-                world.fates.count("gate wiped");
-                world.history.everybody(0, || "the gate is wiped".to_owned());
-                gate.wipe();
-            }
-            1 => {
-                world.fates.count("gate restarted");
-                world.history.everybody(0, || "the gate restarts empty".to_owned());
-                gate.restart(run);
-            }
-            2 => {
-                world.fates.count("gate rewound");
-                world.history.everybody(0, || "the gate is rewound".to_owned());
-                gate.rewind(memory, run);
-            }
-            _ => *memory = gate.remember(),
-        }
-    }
+fn lose_gate(world: &World, memory: &Memory, run: RunId) {
+    let (what, lose): (_, fn(&MemoryGate, &Memory, RunId)) = match world.random.below(3) {
+        0 => ("gate wiped", |gate, _, _| gate.wipe()),
+        1 => ("gate restarted", |gate, _, run| gate.restart(run)),
+        _ => ("gate rewound", |gate, memory, run| gate.rewind(memory, run)),
+    };
+    world.fates.count(what);
+    world.history.everybody(0, || what.to_owned());
+    lose(&world.gate(), memory, run);
 }

@@ -5,7 +5,7 @@ mod figures;
 mod server;
 
 use crate::machine;
-use crate::steps::{now, run as run_command};
+use crate::steps::{cargo, now, run as run_command};
 use figures::Figure;
 use serde_json::{Value, json};
 use server::Server;
@@ -32,8 +32,7 @@ struct Options {
 /// Builds, measures, prints, writes the file.
 pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
     let options = options(args)?;
-    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    run_command(build.args(["build", "--release", "--package", "hotcake", "--bins", "--example", "bare"]).current_dir(root))?;
+    run_command(&mut cargo(root, &["build", "--release", "--package", "hotcake", "--bins", "--example", "bare"]))?;
     let dir = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
     let machine = machine::describe(dir.path());
     let how = how(root, &options);

@@ -35,7 +35,7 @@ const RULES: &[Rule] = &[
     Rule { name: "paths", reason: "the project must build on any machine and from any registry", check: shape::paths },
     Rule {
         name: "imports",
-        reason: "imports run one way, hotcake → adapters → sale, so that the domain can be driven from one seed",
+        reason: "imports run one way, hotcake → adapters → sale ← sim, so that the domain can be driven from one seed",
         check: imports::one_way,
     },
     Rule {
@@ -109,6 +109,10 @@ mod tests {
             ("paths", "README.md", concat!("see /ho", "me/somebody/hotcake\n"), 1),
             ("imports", "crates/sale/src/a.rs", "//! A.\nuse adapters::b;\n", 1),
             ("imports", "crates/adapters/src/a.rs", "//! A.\nuse hotcake::b;\nuse sale::c;\n", 1),
+            ("imports", "crates/sim/src/a.rs", "//! A.\nuse adapters::b;\nuse sale::c;\n", 1),
+            ("imports", "crates/sale/src/a.rs", "//! A.\nuse sim::b;\n", 1),
+            ("imports", "crates/sale/tests/a.rs", "//! A.\nuse sim::b;\n", 0),
+            ("imports", "crates/hotcake/src/a.rs", "//! A.\nuse sim::b;\nuse sale::c;\n", 1),
             ("domain", "crates/sale/src/a.rs", "//! A.\nuse std::time::Instant;\nfn b() { std::fs::read(c); }\n", 2),
             ("domain", "crates/sale/src/a.rs", "//! A.\nuse std::{fmt, net};\n", 1),
             ("domain", "crates/sale/tests/a.rs", "//! A.\nuse std::time::Instant;\n", 0),

@@ -60,12 +60,13 @@ impl Tokens {
 fn name(run: u32, buyer: u32) -> String {
     format!("b{run:08x}-{buyer:08}")
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 
-    /// The server verifies with a library; so does this test.
+    /// By a library, not by the code that signed them.
     #[test]
     fn tokens_are_what_a_library_verifies() {
         let signer = Signer { secret: b"0123456789abcdef0123456789abcdef".to_vec(), audience: "hotcake".into(), expires: 4_000_000_000 };

@@ -48,18 +48,14 @@ impl Engine {
         let sale = desk.sale();
         let id = OrderId::of_purchase(wish.sale, &wish.buyer, &wish.key);
         let now = self.ledger_now();
-        // A node that does not hear of the others' rows takes every id for one that may be known.
-        let now_us = self.stores.clock.elapsed_us();
-        let hears = self.stores.ledger.is_exclusive() || desk.knows_all_but(now_us, self.settings.fact_ms);
-        let known = !hears
-            || desk.may_know(id.digest)
+        let known = desk.may_know(id.digest, self.stale_before_us())
             || wish.ticket.as_deref().is_some_and(|ticket| self.tickets.read(ticket, id, &wish.buyer).is_some());
         let admitted = match admit(&sale, desk.is_whole(), wish.quantity, now) {
             Ok(admitted) => admitted,
             Err(denied) => return self.denied(&desk, id, &wish, known, denied).await,
         };
         if !known
-            && let Some(fact) = desk.fresh_fact(now_us, self.settings.fact_ms)
+            && let Some(fact) = desk.fresh_fact(self.stores.clock.elapsed_us(), self.settings.fact_ms)
             && fact.left < admitted.quantity.units()
         {
             return Answer::Refused(Refusal::SoldOut { left: fact.left });
@@ -75,7 +71,7 @@ impl Engine {
             late: None,
         };
         // The ticket is made before the ask is given away, for those who may need it.
-        let until_us = (wish.wait_ms > 0).then(|| now_us + wish.wait_ms * 1_000);
+        let until_us = (wish.wait_ms > 0).then(|| self.stores.clock.elapsed_us() + wish.wait_ms * 1_000);
         let terms = Ask { buyer: ask.buyer.clone(), late: None, ..ask };
         match self.submit(&desk, ask, known, until_us) {
             Err(busy) => Answer::Busy(busy),

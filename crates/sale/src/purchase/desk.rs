@@ -145,10 +145,12 @@ impl Desk {
         (fresh && known.fact.epoch == self.sale().epoch).then_some(known.fact)
     }
 
-    /// Whether gate or ledger may know the id. Until the filter is loaded, they may know any.
-    pub(super) fn may_know(&self, digest: Digest) -> bool {
+    /// Whether gate or ledger may know the id. Until the filter is loaded they may know any, and so they may when rows of
+    /// other nodes came last before this moment: a fact would refuse what was bought there.
+    pub(super) fn may_know(&self, digest: Digest, stale_before_us: Option<u64>) -> bool {
         let known = lock(&self.known);
-        known.loading != Loading::Done || known.filter.may_contain(digest)
+        let stale = stale_before_us.is_some_and(|stale_us| known.whole_at_us.is_none_or(|at_us| at_us < stale_us));
+        stale || known.loading != Loading::Done || known.filter.may_contain(digest)
     }
 
     pub(super) fn remember(&self, digests: impl Iterator<Item = Digest>) {
@@ -164,12 +166,6 @@ impl Desk {
     /// All rows that the ledger had at this moment are in the filter.
     pub(super) fn knows_all_of(&self, at_us: u64) {
         lock(&self.known).whole_at_us = Some(at_us);
-    }
-
-    /// Whether every row that is older than this is in the filter: rows of other nodes come with the watch's pass, and a
-    /// filter that lacks one would let a fact refuse what was bought.
-    pub(super) fn knows_all_but(&self, now_us: u64, lag_ms: u64) -> bool {
-        lock(&self.known).whole_at_us.is_some_and(|at_us| now_us.saturating_sub(at_us) <= lag_ms * 1_000)
     }
 
     pub(super) fn learn_newest(&self, newest: Digest) {

@@ -265,10 +265,17 @@ impl Engine {
         read.time.after_ms((self.stores.clock.elapsed_us().saturating_sub(read.at_us) / 1_000).cast_signed())
     }
 
-    /// Whether a sale without a desk does not exist. A node that has not read the sales yet, or not for long, does not know.
+    /// Whether a sale without a desk does not exist. A node that has not read the sales yet does not know, nor one that has
+    /// not read them for long while others may have made some.
     fn knows_all_sales(&self) -> bool {
-        let lag_us = self.settings.fact_ms * 1_000;
-        lock(&self.read_at_us).is_some_and(|at_us| self.stores.clock.elapsed_us().saturating_sub(at_us) <= lag_us)
+        let stale_before_us = self.stale_before_us();
+        lock(&self.read_at_us).is_some_and(|at_us| stale_before_us.is_none_or(|stale_us| at_us >= stale_us))
+    }
+
+    /// The moment before which what this node read of the ledger no longer tells what others wrote; `None`: it writes alone.
+    fn stale_before_us(&self) -> Option<u64> {
+        let alone = self.stores.ledger.is_exclusive();
+        (!alone).then(|| self.stores.clock.elapsed_us().saturating_sub(self.settings.fact_ms * 1_000))
     }
 
     /// Takes a time that the ledger showed some time ago: it is not earlier now.

@@ -57,6 +57,11 @@ fn c21_a_nodes_idea_of_the_ledgers_time_never_goes_back() {
                 engine.watch_pass().await.unwrap();
                 assert!(engine.ledger_now() >= before);
             }
+            // An answer that was long on its way is old, not the time.
+            world.fates(|call, _| if call == "ledger.now" { Fate::SlowReply(1_000_000) } else { Fate::Pass });
+            let before = engine.ledger_now();
+            engine.watch_pass().await.unwrap();
+            assert!(engine.ledger_now() >= before.after_ms(1_000));
         },
     );
 }
@@ -121,36 +126,13 @@ fn what_another_node_restocks_while_the_books_are_read_is_no_breach() {
     );
 }
 
-/// A node that does nothing by itself and whose clock may be ahead.
-struct Ahead(Arc<sale::memory::ManualClock>, std::sync::atomic::AtomicU64);
-
-#[async_trait::async_trait]
-impl sale::ports::Clock for Ahead {
-    fn elapsed_us(&self) -> u64 {
-        self.0.elapsed_us() + self.1.load(std::sync::atomic::Ordering::Relaxed)
-    }
-    async fn sleep_us(&self, us: u64) {
-        self.0.sleep_us(us).await;
-    }
-}
-
 #[test]
 fn c21_a_node_whose_clock_jumped_ahead_goes_back_to_the_ledgers() {
     alone(
         5,
         |_, _| {},
         |world, _, sale| async move {
-            let clock = Arc::new(Ahead(Arc::clone(&world.clock), std::sync::atomic::AtomicU64::new(0)));
-            let stores = Stores {
-                gate: world.gate(),
-                queue: Arc::clone(&world.queue) as _,
-                ledger: Arc::clone(&world.ledger) as _,
-                clock: Arc::clone(&clock) as _,
-            };
-            let engine = Engine::new(stores, settings(), 77, &[(1, SECRET.to_vec())]);
-            engine.start().await.unwrap();
-            engine.watch_pass().await.unwrap();
-            clock.1.store(7_200_000_000, std::sync::atomic::Ordering::Relaxed);
+            let engine = node_ahead(&world, 7_200_000_000).await;
             // The sale ends in an hour; the node believes that it is over, until it has asked.
             assert_eq!(buys(&engine, wish(sale, "ann", "k", 1)).await, Answer::Refused(Refusal::Ended));
             engine.watch_pass().await.unwrap();

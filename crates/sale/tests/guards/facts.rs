@@ -231,3 +231,24 @@ fn a_sale_is_unknown_only_to_a_node_that_has_read_the_sales_lately() {
         },
     );
 }
+
+#[test]
+fn a_node_that_writes_alone_knows_all_sales_and_all_ids_for_ever() {
+    alone(
+        1,
+        |_, _| {},
+        |world, engine, sale| async move {
+            world.ledger.promise_exclusive();
+            confirmed(&world, &engine, sale, "ann", "k").await;
+            let nowhere: SaleId = "nowhere".parse().unwrap();
+            let looks = || world.calls().iter().filter(|call| **call == "gate.look").count();
+            let before = looks();
+            world.clock.sleep_us(2_000_000).await;
+            assert_eq!(buys(&engine, wish(nowhere, "bob", "k", 1)).await, Answer::Refused(Refusal::UnknownSale));
+            // The gate confirms its fact; rows of others there are none.
+            engine.watch_pass().await.unwrap();
+            assert_eq!(buys(&engine, wish(sale, "bob", "k", 1)).await, Answer::Refused(Refusal::SoldOut { left: 0 }));
+            assert_eq!(looks(), before, "a fact refused without asking");
+        },
+    );
+}

@@ -105,3 +105,20 @@ fn c56_an_order_is_its_buyers_alone() {
         },
     );
 }
+
+#[test]
+fn c21_a_ticket_from_the_future_is_lost_like_an_old_one() {
+    alone(
+        5,
+        |_, _| {},
+        |world, engine, sale| async move {
+            // The node that issued it ran half an hour ahead; a minute is the limit.
+            let ahead = node_ahead(&world, 1_800_000_000).await;
+            world.fates(|call, _| if matches!(call, "gate.hold" | "gate.decision_or_void") { Fate::Drop } else { Fate::Pass });
+            let Answer::Processing { id, ticket } = buys(&ahead, wish(sale, "ann", "k", 1)).await else { panic!() };
+            heal(&world);
+            let Shown::Row(order) = engine.order(id, &buyer("ann"), Some(&ticket), None, 0).await.unwrap() else { panic!() };
+            assert_eq!(order.status, Status::Rejected);
+        },
+    );
+}

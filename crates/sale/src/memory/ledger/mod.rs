@@ -14,11 +14,13 @@ use crate::words::{Ask, BuyerId, Digest, Epoch, MovementKey, OrderId, PaymentId,
 use async_trait::async_trait;
 use orders::{overdue, pays};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A ledger in memory.
 pub struct MemoryLedger {
     state: Mutex<State>,
+    exclusive: AtomicBool,
 }
 
 struct State {
@@ -50,7 +52,13 @@ struct Book {
 impl MemoryLedger {
     /// An empty ledger whose clock stands at `now`.
     pub fn new(now: Time) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { now, seq: 0, books: BTreeMap::new(), payments: BTreeMap::new() }) })
+        let state = State { now, seq: 0, books: BTreeMap::new(), payments: BTreeMap::new() };
+        Arc::new(Self { state: Mutex::new(state), exclusive: AtomicBool::new(false) })
+    }
+
+    /// Promises that no other node will write to it.
+    pub fn promise_exclusive(&self) {
+        self.exclusive.store(true, Ordering::Relaxed);
     }
 
     /// Sets the ledger's clock. It never goes back: an earlier time is passed over.
@@ -124,6 +132,10 @@ impl Book {
 
 #[async_trait]
 impl Ledger for MemoryLedger {
+    fn is_exclusive(&self) -> bool {
+        self.exclusive.load(Ordering::Relaxed)
+    }
+
     async fn now(&self) -> Result<Time, Fault> {
         Ok(self.lock().now)
     }
