@@ -20,6 +20,8 @@ cargo xtask VERB
   cases            the table of failure cases: what is covered by which test, what is due
   sim [--seeds N] [--from S]
                    random schedules of whole sales with faults of every part, judged by the laws, on all cores
+  sim --pairs EVERY
+                   a sale's life with two failures, at any two moments and in every way: one in EVERY of all such pairs
   sim --planted [NAME …]
                    looks for each planted bug in a copy of the domain, and prints which law caught it after how many seeds
   bench [--long] [--rounds N] [--seconds S] [--connections N] [--out FILE]

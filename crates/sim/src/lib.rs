@@ -8,8 +8,10 @@
 
 pub mod broker;
 pub mod executor;
+pub mod exhaustive;
 pub mod faulty;
 pub mod history;
+pub mod life;
 pub mod people;
 pub mod schedule;
 pub mod weather;

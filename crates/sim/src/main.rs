@@ -1,8 +1,11 @@
-//! `sim [--seeds N] [--from S] [--until-caught] [--blind L]`: runs so many schedules on all cores and prints what they came to. Ends with 1 when
-//! a law was broken; then each of the first failures is told with its history.
+//! `sim [--seeds N] [--from S] [--until-caught] [--blind L]`: runs so many schedules on all cores and prints what they came to.
+//! `sim --pairs EVERY`: of all pairs of failures in a sale's life, one in so many. Ends with 1 when a law was broken; then the
+//! first failures are told with their history.
 
 use sale::books::Law;
 use sim::Counts;
+use sim::exhaustive::{pairs, tell as tell_pairs};
+use sim::life::Life;
 use sim::schedule::{Plan, REST_US, run, tell};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -21,6 +24,8 @@ struct Options {
     until_caught: bool,
     /// A law that is not looked at.
     blind: Option<Law>,
+    /// No schedules, but one in so many of all pairs of failures.
+    pairs: Option<usize>,
 }
 
 #[derive(Default)]
@@ -37,12 +42,15 @@ fn main() -> ExitCode {
     let options = match options() {
         Ok(options) => options,
         Err(why) => {
-            eprintln!("{why}\nusage: sim [--seeds N] [--from S] [--until-caught] [--blind L5]");
+            eprintln!("{why}\nusage: sim [--seeds N] [--from S] [--until-caught] [--blind L5] | sim --pairs EVERY");
             return ExitCode::from(2);
         }
     };
     // What panics in a schedule is its failure, and told as one.
     std::panic::set_hook(Box::new(|_| {}));
+    if let Some(every) = options.pairs {
+        return show_pairs(every);
+    }
     let started = now();
     let (next, over) = (AtomicU64::new(options.from), AtomicBool::new(false));
     let sum = Mutex::new(Sum::default());
@@ -73,7 +81,7 @@ fn now() -> std::time::Instant {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { seeds: 1_000, from: 0, until_caught: false, blind: None };
+    let mut options = Options { seeds: 1_000, from: 0, until_caught: false, blind: None, pairs: None };
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{flag} needs a value"));
@@ -81,6 +89,7 @@ fn options() -> Result<Options, String> {
         match flag.as_str() {
             "--seeds" => options.seeds = number(value()?)?,
             "--from" => options.from = number(value()?)?,
+            "--pairs" => options.pairs = Some(number(value()?)?.max(1) as usize),
             "--until-caught" => options.until_caught = true,
             "--blind" => {
                 let name = value()?;
@@ -91,6 +100,24 @@ fn options() -> Result<Options, String> {
         }
     }
     Ok(options)
+}
+
+/// One in so many of all pairs of failures, life by life.
+fn show_pairs(every: usize) -> ExitCode {
+    let shows = std::io::stderr().is_terminal();
+    let mut all = Vec::new();
+    for life in Life::ALL {
+        let started = now();
+        let (tried, failed) = pairs(life, every, &|done, of| {
+            if shows {
+                eprint!("\r{done} of {of} first failures");
+            }
+        });
+        println!("{life:?}: {tried} pairs of failures, {} breaches, {:.0} s", failed.len(), started.elapsed().as_secs_f64());
+        all.extend(failed);
+    }
+    print!("{}", tell_pairs(&all));
+    if all.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn plan(options: &Options, seed: u64) -> Plan {

@@ -1,11 +1,10 @@
 //! The simulator on the protocol as it is, and on itself. `cargo xtask sim` runs more.
 
-use sim::Counts;
 use sim::executor::Random;
+use sim::exhaustive::on_all_cores;
 use sim::schedule::{Plan, run, tell};
 use sim::weather::{KINDS, Weather};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
 
 /// Seeds in CI.
 const SEEDS: u64 = 6_000;
@@ -37,33 +36,14 @@ const FAULTS: [&str; 22] = [
 
 #[test]
 fn random_schedules_break_no_law() {
-    let (next, failed, happened) = (AtomicU64::new(0), Mutex::new(Vec::new()), Mutex::new(Counts::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= SEEDS {
-                        break;
-                    }
-                    let end = run(&Plan::of(seed), false);
-                    let mut happened = happened.lock().expect("nobody panics with it");
-                    end.faults.into_iter().for_each(|(what, times)| *happened.entry(what).or_default() += times);
-                    if end.failure.is_some() {
-                        failed.lock().expect("nobody panics with it").push(seed);
-                    }
-                }
-            });
-        }
-    });
-    let mut failed = failed.into_inner().expect("nobody panics with it");
-    failed.sort_unstable();
+    let ends = on_all_cores(SEEDS as usize, |seed| run(&Plan::of(seed as u64), false));
+    let failed: Vec<u64> = (0..).zip(&ends).filter(|(_, end)| end.failure.is_some()).map(|(seed, _)| seed).collect();
     let told = failed.first().map(|&seed| tell(&Plan::of(seed))).unwrap_or_default();
     assert!(failed.is_empty(), "{} of {SEEDS} seeds fail: {:?}\n{told}", failed.len(), &failed[..failed.len().min(20)]);
     // What is said to happen and never does proves nothing.
-    let happened = happened.into_inner().expect("nobody panics with it");
-    let missing: Vec<_> = FAULTS.into_iter().filter(|what| !happened.contains_key(what)).collect();
-    let unnamed: Vec<_> = happened.keys().filter(|what| !FAULTS.contains(what)).collect();
+    let happened: BTreeSet<&str> = ends.iter().flat_map(|end| end.faults.keys().copied()).collect();
+    let missing: Vec<_> = FAULTS.into_iter().filter(|what| !happened.contains(what)).collect();
+    let unnamed: Vec<_> = happened.iter().filter(|what| !FAULTS.contains(what)).collect();
     assert!(missing.is_empty() && unnamed.is_empty(), "never happened: {missing:?}; not listed: {unnamed:?}");
     println!("{SEEDS} schedules, every law held");
 }
