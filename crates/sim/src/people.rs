@@ -20,7 +20,9 @@ pub async fn shopper(world: Rc<World>, sale: SaleId, nodes: u32, n: u64) {
     let quantity = 1 + (n % 2) as u32;
     let mut row = None;
     for _ in 0..4 {
-        match world.buy(any_node(&world, nodes), sale, &who, &key, quantity, world.random.below(2) * 1_000).await {
+        let hangs_up = world.random.chance(10).then(|| world.random.below(200_000));
+        let wait_ms = world.random.below(2) * 1_000;
+        match world.buy_within(any_node(&world, nodes), sale, &who, &key, quantity, wait_ms, hangs_up).await {
             Some(Answer::Row(order)) => {
                 row = Some(order);
                 break;
@@ -30,6 +32,12 @@ pub async fn shopper(world: Rc<World>, sale: SaleId, nodes: u32, n: u64) {
                 if world.reconciles && world.random.chance(50) {
                     world.cancel(any_node(&world, nodes), id, &who, Some(ticket)).await;
                     return;
+                }
+                if world.random.chance(20) {
+                    // Paid before there is an order to pay.
+                    let amount = 9_900 * i64::from(quantity);
+                    let paying = Paying { payment: format!("pay-early-{n}").parse().unwrap(), order: id, amount };
+                    drop(world.ask(any_node(&world, nodes), move |engine| async move { engine.pay(&paying).await }).await);
                 }
                 world.clock.sleep_us(world.random.below(15_000_000)).await;
                 if let Some(Shown::Row(order)) = world.show(any_node(&world, nodes), id, &who, Some(ticket)).await {

@@ -8,7 +8,7 @@ use crate::weather::{KINDS, Weather};
 use crate::{Counts, World, terms};
 use sale::books::{Law, Report, Verdict};
 use sale::order::Status;
-use sale::ports::{Clock as _, Ledger as _};
+use sale::ports::{Clock as _, Ledger as _, Queue as _};
 use sale::purchase::{Answer, Operated};
 use sale::words::{SaleId, SaleStatus};
 use std::cell::{Cell, RefCell};
@@ -240,7 +240,12 @@ fn rest(world: &Rc<World>, plan: &Plan) -> Option<Failure> {
             last = Some(Failure { at_us: world.clock.elapsed_us(), laws: Vec::new(), what });
         }
         if last.is_none() {
-            break;
+            let left = crate::poll_once(world.queue.backlog()).and_then(Result::ok).unwrap_or_default();
+            if left.halves + left.committed == 0 {
+                break;
+            }
+            let what = format!("at rest: {} half messages and {} messages are left in the queue", left.halves, left.committed);
+            last = Some(Failure { at_us: world.clock.elapsed_us(), laws: Vec::new(), what });
         }
     }
     last

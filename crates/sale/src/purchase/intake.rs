@@ -177,12 +177,13 @@ impl Engine {
 
 impl Lane {
     /// Takes at most `size` purchases out, the oldest first. A purchase stands at most once in a batch: the same ask again
-    /// shares the first one's outcome, one with other content waits for the next batch.
+    /// shares the first one's outcome, one with other content waits for the next batch. Whose buyer hung up while it waited
+    /// goes nowhere: nothing was touched for it, and a purchase that nobody waits for would be a ghost.
     fn next(&mut self, size: usize) -> Vec<Pending> {
         let mut group: Vec<Pending> = Vec::with_capacity(size);
         let mut places: HashMap<Digest, usize> = HashMap::with_capacity(size);
         let mut rest = Vec::new();
-        for pending in self.waiting.drain(..) {
+        for pending in self.waiting.drain(..).filter(|pending| !pending.reply.is_closed()) {
             match places.get(&pending.ask.digest) {
                 Some(&at) if group[at].ask.same_content(&pending.ask) => {
                     group[at].known |= pending.known;

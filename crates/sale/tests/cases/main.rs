@@ -4,9 +4,10 @@
 
 mod faults;
 mod selling;
+mod windows;
 use sale::books::Law;
 use sale::order::{Source, Status};
-use sale::ports::{Clock as _, Half, Ledger as _, Queue as _, Verdict, Withdrawal};
+use sale::ports::{Clock as _, Gate as _, Half, Ledger as _, Paid, Paying, Queue as _, Verdict, Withdrawal};
 use sale::purchase::{Answer, Cancelled, Engine, Operated, Shown, Stocked};
 use sale::words::*;
 use sim::faulty::Fate;

@@ -41,6 +41,44 @@ fn c52_a_backlog_above_its_limit_puts_buyers_off_until_it_is_recorded() {
 }
 
 #[test]
+fn b23_who_hangs_up_while_waiting_buys_nothing_and_who_hangs_up_later_finds_the_order() {
+    alone(
+        9,
+        |_, _| {},
+        |world, engine, sale| async move {
+            let mut first = Box::pin(engine.buy(wish(sale, "ann", "k", 1)));
+            assert!(poll_once(&mut first).is_none());
+            slow_once(&world, "gate.look");
+            let crowd = async {
+                // Behind the first, whose batch is on its way: one of two tries of bob hangs up, and the only one of cat.
+                world.clock.sleep_us(100_000).await;
+                let (mut bob, again, mut cat) = (
+                    Box::pin(engine.buy(wish(sale, "bob", "k", 1))),
+                    engine.buy(wish(sale, "bob", "k", 1)),
+                    Box::pin(engine.buy(wish(sale, "cat", "k", 1))),
+                );
+                assert!(poll_once(&mut bob).is_none() && poll_once(&mut cat).is_none());
+                drop((bob, cat));
+                assert_eq!(engine.asks_in_flight(), 3, "they are on their way until the next batch is formed");
+                again.await
+            };
+            // Ann hangs up when her purchase is on its way: it goes its way.
+            let hangs_up = async {
+                world.clock.sleep_us(100_000).await;
+                drop(first);
+            };
+            let ((), bob, ()) = futures_util::future::join3(engine.intake_pass(1), crowd, hangs_up).await;
+            assert!(matches!(bob, Answer::Processing { .. }));
+            engine.record_pass(0).await.unwrap();
+            assert_eq!(row(&world, id(sale, "ann", "k")).await.unwrap().status, Status::Confirmed);
+            assert_eq!(row(&world, id(sale, "bob", "k")).await.unwrap().status, Status::Confirmed);
+            assert_eq!(row(&world, id(sale, "cat", "k")).await, None);
+            assert_eq!((world.ledger.sale(sale).await.unwrap().unwrap().left, engine.asks_in_flight()), (7, 0));
+        },
+    );
+}
+
+#[test]
 fn a_drain_takes_nothing_new_and_waits_for_what_is_on_its_way() {
     alone(
         9,

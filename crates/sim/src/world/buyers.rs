@@ -3,14 +3,32 @@
 use super::{NATURE, World, buyer};
 use crate::executor::Group;
 use crate::history::{About, brief};
+use futures_util::future::{Either, select};
 use sale::books::{Tale, Told};
 use sale::ports::Clock as _;
 use sale::purchase::{Answer, Cancelled, Shown, Wish};
 use sale::words::*;
+use std::pin::pin;
+use std::sync::Arc;
 
 impl World {
     /// One try of a purchase; what the buyer is told is remembered.
     pub async fn buy(&self, group: Group, sale: SaleId, who: &str, key: &str, quantity: u32, wait_ms: u64) -> Option<Answer> {
+        self.buy_within(group, sale, who, key, quantity, wait_ms, None).await
+    }
+
+    /// The same by a buyer who hangs up after so many microseconds, and then has been told nothing.
+    #[expect(clippy::too_many_arguments, reason = "a purchase, a wait, and how long the buyer has patience")]
+    pub async fn buy_within(
+        &self,
+        group: Group,
+        sale: SaleId,
+        who: &str,
+        key: &str,
+        quantity: u32,
+        wait_ms: u64,
+        patience_us: Option<u64>,
+    ) -> Option<Answer> {
         let wish = Wish { sale, buyer: buyer(who), key: key.parse().unwrap(), quantity, wait_ms, ticket: None };
         let id = OrderId::of_purchase(sale, &wish.buyer, &wish.key);
         self.history.name(id.digest, || format!("{who}/{key}"));
@@ -20,7 +38,16 @@ impl World {
         // For as long as a fact may live on another node, that node may not know the purchase.
         let lag_us = self.settings.fact_ms * 1_000;
         let shown_live = self.shown_live.borrow().get(&id).is_some_and(|&at_us| self.clock.elapsed_us() > at_us + lag_us);
-        let answer = self.ask(group, move |engine| async move { engine.buy(wish).await }).await;
+        let clock = Arc::clone(&self.clock);
+        let tried = self.ask(group, move |engine| async move {
+            let buys = pin!(engine.buy(wish));
+            let Some(us) = patience_us else { return Some(buys.await) };
+            match select(buys, pin!(clock.sleep_us(us))).await {
+                Either::Left((answer, _)) => Some(answer),
+                Either::Right(((), _)) => None,
+            }
+        });
+        let answer = tried.await.flatten();
         self.history
             .note(NATURE, &About::ids(&[id]), || format!("{who}/{key} asks node {group} for {quantity} and is told {}", brief(&answer)));
         if let (true, Some(Answer::Refused(refusal))) = (shown_live, &answer) {
