@@ -4,6 +4,7 @@
 mod bench;
 mod cases;
 mod ci;
+mod fuzz;
 mod machine;
 mod sim;
 mod steps;
@@ -24,6 +25,8 @@ cargo xtask VERB
                    a sale's life with two failures, at any two moments and in every way: one in EVERY of all such pairs
   sim --planted [NAME …]
                    looks for each planted bug in a copy of the domain, and prints which law caught it after how many seeds
+  fuzz [--seconds S] [NAME …]
+                   whatever reads bytes from outside, under a fuzzer that is led by coverage, 300 s each
   bench [--long] [--rounds N] [--seconds S] [--connections N] [--out FILE]
                    Hotcake against a bare axum server under the same load, as ratios; writes bench-<date>.json
 ";
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(&root),
         Some("cases") => cases::run(&root),
         Some("sim") => sim::run(&root, &args[1..]),
+        Some("fuzz") => fuzz::run(&root, &args[1..]),
         Some("bench") => bench::run(&root, &args[1..]),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

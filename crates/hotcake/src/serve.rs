@@ -17,7 +17,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 /// Milliseconds after an accept failed for want of descriptors.
@@ -67,6 +68,10 @@ async fn accept(tasks: Tasks, listener: TcpListener, door: Door, http: http1::Bu
         let Some(accepted) = tasks.unless_closing(listener.accept()).await else { return };
         match accepted {
             Ok((stream, _)) => {
+                // An answer is one write: nothing to gain from waiting for more.
+                if stream.set_nodelay(true).is_err() {
+                    continue;
+                }
                 let (tasks, door, http) = (tasks.clone(), door.clone(), http.clone());
                 tasks.clone().serve(async move {
                     connection(&tasks, stream, door, &http).await;
@@ -81,11 +86,13 @@ async fn accept(tasks: Tasks, listener: TcpListener, door: Door, http: http1::Bu
     }
 }
 
-async fn connection(tasks: &Tasks, stream: TcpStream, door: Door, http: &http1::Builder) {
-    // An answer is one write: nothing to gain from waiting for more.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+/// One connection over something else than a socket.
+#[cfg(any(test, fuzzing))]
+pub async fn over(stream: tokio::io::DuplexStream, door: Door, limits: &Http) {
+    connection(&Tasks::new(), stream, door, &http(limits)).await;
+}
+
+async fn connection(tasks: &Tasks, stream: impl AsyncRead + AsyncWrite + Unpin, door: Door, http: &http1::Builder) {
     let door = Arc::new(door);
     let service = service_fn(move |request: Request<Incoming>| {
         let door = Arc::clone(&door);

@@ -122,9 +122,11 @@ impl TokenKey {
     }
 }
 
-/// Reads a JSON object; serde alone would take an array for one whose names were left out.
+/// Reads a JSON object; serde alone would take an array for one whose names were left out, and what is no text in a field
+/// that nobody asks for.
 fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
-    if bytes.first() == Some(&b'{') { serde_json::from_slice(bytes).ok() } else { None }
+    let text = std::str::from_utf8(bytes).ok()?;
+    if text.starts_with('{') { serde_json::from_str(text).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -199,7 +201,7 @@ mod tests {
     }
 
     /// A token of one header and claims with a true signature over them.
-    fn forged(header: &str, claims: &str) -> String {
+    fn forged(header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
         let mut token = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let mut mac = key().keyed;
         mac.update(token.as_bytes());
@@ -221,6 +223,11 @@ mod tests {
         assert_eq!(subject(r#"{"alg":"HS256"}"#, r#"["alice","hotcake",1800000060]"#), None, "no object");
         assert_eq!(subject(r#"{"alg":"HS256"}"#, r#"{"sub":"alice","sub":"bob","aud":"hotcake","exp":1800000060}"#), None, "said twice");
         assert_eq!(subject(r#"{"alg":"HS256"}"#, &format!("{claims} x")), None, "more behind the end");
+        let torn =
+            |text: &str| text.replace('~', "\u{1}").into_bytes().into_iter().map(|b| if b == 1 { 0xff } else { b }).collect::<Vec<u8>>();
+        assert_eq!(key().subject(&forged(torn(r#"{"alg":"HS256","typ":"~"}"#), claims), NOW), None, "no text in a field that nobody reads");
+        let more = torn(r#"{"sub":"alice","aud":"hotcake","exp":1800000060,"x":"~"}"#);
+        assert_eq!(key().subject(&forged(r#"{"alg":"HS256"}"#, more), NOW), None, "no text in a claim that nobody reads");
     }
 
     #[test]

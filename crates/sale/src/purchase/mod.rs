@@ -24,6 +24,7 @@ mod watch;
 
 pub use meters::{Count, Meters, Spread, Stage};
 pub use settings::Settings;
+pub use ticket::Tickets;
 
 use crate::order::Order;
 use crate::ports::{Clock, Fact, Fault, Gate, Ledger, Movement, Queue};
