@@ -10,7 +10,7 @@ use crate::terms;
 use futures_util::future::{join, join_all};
 use sale::books::Verdict;
 use sale::order::{Order, Status};
-use sale::ports::{Clock as _, Paid, Paying, Refunding, Withdrawal};
+use sale::ports::{Clock as _, Paid, Paying, Queue as _, Refunding, Withdrawal};
 use sale::purchase::{Answer, Cancelled, Operated, Shown, Stocked};
 use sale::words::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -121,7 +121,11 @@ fn rest(world: &Rc<World>) -> Option<String> {
         world.run_script(async move { waits.clock.sleep_us(STEP_US).await });
         let report = world.audit_now(true);
         let whole = report.laws.iter().all(|(_, verdict)| *verdict == Verdict::Holds);
-        last = (!whole).then(|| format!("{:?} {:?}", report.breaches, report.laws)).or_else(|| world.contradictions().pop());
+        let left = crate::poll_once(world.queue.backlog()).and_then(Result::ok).unwrap_or_default();
+        last = (!whole)
+            .then(|| format!("{:?} {:?}", report.breaches, report.laws))
+            .or_else(|| world.contradictions().pop())
+            .or_else(|| (left.halves + left.committed > 0).then(|| format!("left in the queue: {left:?}")));
         if last.is_none() {
             break;
         }

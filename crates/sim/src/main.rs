@@ -35,6 +35,7 @@ struct Sum {
     purchases: u64,
     faults: Counts,
     statuses: BTreeMap<&'static str, u64>,
+    paths: Counts,
     failed: Vec<(u64, Vec<&'static str>, String)>,
 }
 
@@ -139,6 +140,7 @@ fn work(options: &Options, next: &AtomicU64, over: &AtomicBool, sum: &Mutex<Sum>
         sum.purchases += end.purchases;
         end.faults.into_iter().for_each(|(what, times)| *sum.faults.entry(what).or_default() += times);
         end.statuses.into_iter().for_each(|(status, orders)| *sum.statuses.entry(status).or_default() += orders);
+        end.paths.into_iter().for_each(|(path, times)| *sum.paths.entry(path).or_default() += times);
         if let Some(failure) = end.failure {
             if options.until_caught {
                 over.store(true, Ordering::Relaxed);
@@ -156,6 +158,7 @@ fn show(options: &Options, sum: &Sum, took: Duration, threads: usize) -> ExitCod
         }
         let faults: u64 = sum.faults.values().sum();
         println!("faults: {}", list(&sum.faults));
+        println!("ways through the protocol: {}", list(&sum.paths));
         println!("orders at the end: {}", list(&sum.statuses));
         println!(
             "{} schedules (seeds {} to {}), {} purchases, {:.1} simulated hours, {faults} faults, {} breaches; {:.0} schedules/s on {threads} cores",

@@ -72,6 +72,8 @@ pub struct End {
     pub purchases: u64,
     /// How often which fault happened.
     pub faults: Counts,
+    /// How often which way through the protocol was taken.
+    pub paths: Counts,
     /// Orders by their last status.
     pub statuses: BTreeMap<&'static str, u64>,
     /// What happened, if it was kept.
@@ -109,6 +111,7 @@ pub fn run(plan: &Plan, keep: bool) -> End {
         us: world.clock.elapsed_us(),
         purchases: world.tales().len() as u64,
         statuses: statuses(&world, sale),
+        paths: world.paths(),
         failure,
         faults,
         history,

@@ -1,5 +1,7 @@
 //! The simulator on the protocol as it is, and on itself. `cargo xtask sim` runs more.
 
+use sale::order::Status;
+use sim::PATHS;
 use sim::executor::Random;
 use sim::exhaustive::on_all_cores;
 use sim::schedule::{Plan, run, tell};
@@ -45,6 +47,12 @@ fn random_schedules_break_no_law() {
     let missing: Vec<_> = FAULTS.into_iter().filter(|what| !happened.contains(what)).collect();
     let unnamed: Vec<_> = happened.iter().filter(|what| !FAULTS.contains(what)).collect();
     assert!(missing.is_empty() && unnamed.is_empty(), "never happened: {missing:?}; not listed: {unnamed:?}");
+    for (path, _) in PATHS {
+        assert!(ends.iter().any(|end| end.paths[path] > 0), "no schedule goes this way: {path}");
+    }
+    for status in Status::ALL.into_iter().filter(|status| *status != Status::Processing) {
+        assert!(ends.iter().any(|end| end.statuses.contains_key(status.as_str())), "no order ends as {status:?}");
+    }
     println!("{SEEDS} schedules, every law held");
 }
 

@@ -3,9 +3,11 @@
 
 mod buyers;
 mod fates;
+mod paths;
 mod rest;
 
 pub use fates::{Counts, Fates};
+pub use paths::PATHS;
 
 use crate::broker::Broker;
 use crate::executor::{Executor, Group, Random, pause};
@@ -58,6 +60,8 @@ pub struct World {
     pub embedded: bool,
     nodes: RefCell<BTreeMap<Group, Node>>,
     started: RefCell<BTreeSet<Group>>,
+    /// The engine of every process that ever ran, for what it counted.
+    engines: RefCell<Vec<Arc<Engine>>>,
     lives: Cell<u64>,
     ledger_ahead_ms: Cell<u64>,
     healed: Cell<bool>,
@@ -141,6 +145,7 @@ impl World {
             history,
             late: Arc::default(),
             started: RefCell::default(),
+            engines: RefCell::default(),
             lives: Cell::new(1),
             nodes: RefCell::default(),
             tales: RefCell::default(),
@@ -218,6 +223,7 @@ impl World {
         };
         let engine = Engine::new(stores, self.settings.clone(), self.lives.get(), &[(1, b"a secret that nodes share".to_vec())]);
         self.nodes.borrow_mut().insert(group, Node { engine: Arc::clone(&engine), gate, clock: node_clock });
+        self.engines.borrow_mut().push(Arc::clone(&engine));
         self.history.everybody(group, || "starts".to_owned());
         macro_rules! every {
             ($ms:literal, $engine:ident => $pass:expr) => {{
