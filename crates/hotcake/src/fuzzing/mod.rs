@@ -8,8 +8,14 @@ mod parts;
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 5] =
-    [("message", parts::message), ("ticket", parts::ticket), ("token", parts::token), ("config", parts::config), ("http", http::request)];
+pub const TARGETS: [(&str, Target); 6] = [
+    ("message", parts::message),
+    ("ticket", parts::ticket),
+    ("token", parts::token),
+    ("command", parts::command),
+    ("config", parts::config),
+    ("http", http::request),
+];
 
 #[cfg(test)]
 mod tests {
@@ -89,6 +95,11 @@ mod tests {
     #[test]
     fn no_bytes_are_a_token_but_those_that_were_signed() {
         survives("token");
+    }
+
+    #[test]
+    fn c40_c41_any_bytes_are_a_command_or_say_what_is_wrong() {
+        survives("command");
     }
 
     #[test]

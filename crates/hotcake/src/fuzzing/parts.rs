@@ -1,6 +1,7 @@
 //! Parsers without a server: message bodies, tickets, buyers' tokens, names, the configuration.
 
 use crate::config::load::{from_parts, shown};
+use crate::http::orders::{quickly, strictly};
 use crate::http::token::TokenKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -96,6 +97,22 @@ pub fn token(bytes: &[u8]) {
     let good = format!(r#"{{"sub":"ann","aud":"hotcake","exp":{}}}"#, NOW_S + 60);
     if key.subject(&signed(bytes, good.as_bytes()), NOW_S).is_some() {
         assert_eq!(about(bytes).expect("a header is JSON")["alg"], "HS256", "{text}");
+    }
+}
+
+/// A command is one object in which nothing is overlooked: what is read quickly is what is read strictly.
+pub fn command(bytes: &[u8]) {
+    let strict = strictly(bytes);
+    if let Some(quantity) = quickly(bytes) {
+        assert_eq!(strict.as_ref().ok(), Some(&quantity), "{}", String::from_utf8_lossy(bytes));
+    }
+    match strict {
+        Ok(quantity) => {
+            let said: serde_json::Value = serde_json::from_slice(bytes).expect("a command is JSON");
+            assert_eq!(said["quantity"].as_u64(), Some(u64::from(quantity)));
+            assert_eq!(said.as_object().map(|object| object.len()), Some(1));
+        }
+        Err(places) => assert!(!places.is_empty() && places.iter().all(|place| !place.detail.is_empty())),
     }
 }
 

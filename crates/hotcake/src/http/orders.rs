@@ -174,11 +174,17 @@ fn busy_code(busy: Busy) -> Code {
 
 /// The quantity; the slow way only when something is wrong, to say what.
 fn quantity_of(bytes: &[u8]) -> Result<u32, Vec<Place>> {
-    if let Ok(Buy { quantity }) = serde_json::from_slice(bytes)
-        && Quantity::new(quantity).is_ok()
-    {
-        return Ok(quantity);
-    }
+    quickly(bytes).map_or_else(|| strictly(bytes), Ok)
+}
+
+/// What nearly every body is. An object only: serde alone would take a list for one whose names were left out.
+pub fn quickly(bytes: &[u8]) -> Option<u32> {
+    let Buy { quantity } = bytes.starts_with(b"{").then(|| serde_json::from_slice(bytes).ok())??;
+    Quantity::new(quantity).is_ok().then_some(quantity)
+}
+
+/// Any body, and what is wrong with it.
+pub fn strictly(bytes: &[u8]) -> Result<u32, Vec<Place>> {
     let mut object = strict::Object::parse(bytes)?;
     let quantity = object.integer("quantity", 1, i64::from(sale::words::QUANTITY_MAX));
     let quantity = object.required("quantity", quantity);

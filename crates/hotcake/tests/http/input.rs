@@ -55,6 +55,8 @@ fn c40_a_quantity_is_a_whole_number_from_one() {
         assert_eq!((place["pointer"].as_str(), place["code"].as_str()), (Some("/quantity"), Some(code)), "{wrong}");
     }
     assert_eq!(post(&server, "{}").is(400, "invalid_request").body["errors"][0]["code"], "missing");
+    let nameless = post(&server, "[1]").is(400, "invalid_request");
+    assert_eq!(nameless.body["errors"][0]["code"], "wrong_type", "a list is no command, even one that would fit");
     let extra = post(&server, "{\"quantity\":1,\"unit_price\":1}").is(400, "invalid_request");
     assert_eq!(extra.body["errors"][0], json!({ "pointer": "/unit_price", "code": "unknown_field", "detail": "there is no such field" }));
     assert_eq!(server.audited("demo"), before);
