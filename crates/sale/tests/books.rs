@@ -266,3 +266,12 @@ fn what_cannot_be_checked_is_not_said_to_hold() {
     }
     assert_eq!(unchecked(audit(&[], Some(&[]))).len(), Law::ALL.len());
 }
+
+#[test]
+fn the_figures_are_those_of_the_books() {
+    let (books, _) = lawful();
+    let report = audit(std::slice::from_ref(&books), None);
+    let figures = &report.sales[0];
+    assert_eq!((figures.allotment, figures.left, figures.live_units, figures.gate_left, figures.holds), (6, 4, 2, Some(4), Some(2)));
+    assert_eq!(figures.orders, [(Status::Confirmed, 1), (Status::Paid, 1), (Status::Cancelled, 1)]);
+}

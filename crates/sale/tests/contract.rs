@@ -199,3 +199,45 @@ async fn a_manual_clock_wakes_its_sleepers_in_their_order_and_no_sooner() {
     assert!(given_up.now_or_never().is_none());
     assert_eq!((clock.sleepers(), clock.elapsed_us()), (0, 2_000));
 }
+
+/// The ages are the settings', to the millisecond: the suite, which also runs on real brokers, cannot look so closely.
+#[test]
+fn the_queue_in_memory_keeps_its_times_to_the_millisecond() {
+    let clock = ManualClock::new();
+    let settings = QueueSettings { check_after_ms: 70, check_every_ms: 30, invisible_ms: 50, ..QueueSettings::default() };
+    let queue = MemoryQueue::new(Arc::clone(&clock) as Arc<dyn Clock>, settings);
+    let half = |number| Half { batch: BatchId { node: 1, number }, tag: "t".into(), body: vec![1] };
+    let checks = || at_once(queue.checks(9, 0)).expect("answers").len();
+    let receipt = at_once(queue.prepare(half(1))).expect("answers");
+    for (ms, due) in [(69, 0), (1, 1), (29, 0), (1, 1)] {
+        clock.advance_ms(ms);
+        assert_eq!(checks(), due, "after {ms} ms more");
+    }
+    at_once(queue.settle(receipt, sale::ports::Verdict::Commit));
+    let takes = || at_once(queue.receive(9, 0)).expect("answers").len();
+    assert_eq!(takes(), 1);
+    for (ms, visible) in [(49, 0), (1, 1)] {
+        clock.advance_ms(ms);
+        assert_eq!(takes(), visible, "after {ms} ms more");
+    }
+}
+
+/// What a store in memory answers, which is at once.
+fn at_once<T>(answer: impl Future<Output = T>) -> T {
+    answer.now_or_never().expect("a store in memory does not wait")
+}
+
+#[test]
+fn a_gate_in_memory_that_restarts_is_another_and_empty() {
+    let gate = MemoryGate::new(RunId(1));
+    let fence = sale::ports::Fence { sale: contract::sale("s1"), epoch: Epoch(1), run: RunId(1) };
+    let opening = sale::ports::Opening { left: 3, holds: 0, raises: 0, withdrawals: Vec::new() };
+    assert!(at_once(gate.publish(fence, opening.clone())).is_ok_and(|published| published.is_ok()));
+    let version = |gate: &MemoryGate| at_once(gate.fact(fence)).map(|fact| fact.map(|fact| fact.version));
+    let before = version(&gate);
+    assert!(at_once(gate.release(fence, &[sale::words::Digest([9; 16])])).is_ok());
+    assert_eq!(version(&gate), before, "a release that gives nothing back is no change");
+    gate.restart(RunId(2));
+    assert_eq!(at_once(gate.run()), Ok(RunId(2)));
+    assert_eq!(at_once(gate.fact(sale::ports::Fence { run: RunId(2), ..fence })), Ok(Err(sale::ports::Stale)));
+}

@@ -29,6 +29,8 @@ mod deciders;
 mod waiting;
 #[path = "guards/audits.rs"]
 mod audits;
+#[path = "guards/telling.rs"]
+mod telling;
 
 use sale::admit::{Denied, admit, admit_late, is_settled};
 use sale::order::{Source, Status};

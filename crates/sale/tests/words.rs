@@ -349,3 +349,49 @@ fn c16_a_body_with_values_that_are_none_is_poison() {
         assert!(matches!(newer(change), Decoded::Poison(_)), "{what}");
     }
 }
+
+#[test]
+fn what_is_shown_or_logged_is_what_it_says() {
+    assert_eq!(Invalid::new("c", "what is wrong").to_string(), "what is wrong");
+    assert!(sale::ports::Fault::none("the disk is full").to_string().contains("the disk is full"));
+    let (sale, digest) = (sale("s1"), Digest([0x1f; 16]));
+    assert_eq!((format!("{sale:?}"), format!("{digest:?}")), ("s1".to_owned(), "1f".repeat(16)));
+    assert_eq!((digest.hex(), format!("{:?}", OrderId { sale, digest })), ("1f".repeat(16), format!("s1-{}", "1f".repeat(16))));
+    let currency: Currency = "CNY".parse().expect("a currency");
+    assert_eq!((currency.to_string(), format!("{currency:?}")), ("CNY".to_owned(), "CNY".to_owned()));
+    assert_eq!("m-1".parse::<MovementKey>().expect("a key").as_str(), "m-1");
+    assert_eq!(BatchId { node: 10, number: 3 }.to_string(), "000000000000000a-3");
+    for status in SaleStatus::ALL {
+        assert_eq!(SaleStatus::parse(status.as_str()), Some(status));
+    }
+    assert_eq!(SaleStatus::parse("opened"), None);
+    let names: Vec<&str> = sale::books::Law::ALL.iter().map(|law| law.as_str()).collect();
+    assert_eq!(names, ["L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9", "L10", "L11"]);
+    let says: BTreeSet<&str> = sale::books::Law::ALL.iter().map(|law| law.says()).collect();
+    assert!(says.len() == 11 && says.iter().all(|text| text.len() > 10), "{says:?}");
+}
+
+#[test]
+fn settings_that_contradict_themselves_are_named() {
+    use sale::purchase::Settings;
+    let check = |key: &str, fits: &dyn Fn(&mut Settings), not: &dyn Fn(&mut Settings)| {
+        let (mut good, mut bad) = (Settings::default(), Settings::default());
+        fits(&mut good);
+        not(&mut bad);
+        assert_eq!(good.faults(), [], "{key}: the last value that fits");
+        assert_eq!(bad.faults().iter().map(|(key, _)| *key).collect::<Vec<_>>(), [key], "the first that does not");
+    };
+    check("hold_age_ms", &|s| s.hold_age_ms = 1, &|s| s.hold_age_ms = 0);
+    let least = Settings::default().hold_age_ms + Settings::default().check_after_ms;
+    check("stuck_ms", &|s| s.stuck_ms = least + 1, &|s| s.stuck_ms = least);
+    check("lease_ms", &|s| s.lease_ms = 1_000, &|s| s.lease_ms = 999);
+    check("fact_ms", &|s| s.fact_ms = 60_000, &|s| s.fact_ms = 60_001);
+    check("fact_ms", &|s| s.fact_ms = 100, &|s| s.fact_ms = 99);
+    check("batch_max", &|s| s.batch_max = 512, &|s| s.batch_max = 0);
+    check("gather_us", &|s| s.gather_us = 100_000, &|s| s.gather_us = 100_001);
+    check("tries_max", &|s| s.tries_max = 1, &|s| s.tries_max = 0);
+    check("merge_max", &|s| s.merge_max = s.batch_max, &|s| s.merge_max = s.batch_max - 1);
+    check("asks_max", &|s| s.asks_max = 1, &|s| s.asks_max = 0);
+    check("deliveries_max", &|s| s.deliveries_max = 1, &|s| s.deliveries_max = 0);
+    check("page_max", &|s| s.page_max = 100_000, &|s| s.page_max = 0);
+}

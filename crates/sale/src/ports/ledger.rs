@@ -234,9 +234,7 @@ pub struct LedgerBooks {
 pub trait Ledger: Send + Sync {
     /// Whether nobody but this process can write the ledger while it is open. What other nodes might have done need then
     /// not be looked for.
-    fn is_exclusive(&self) -> bool {
-        false
-    }
+    fn is_exclusive(&self) -> bool;
 
     /// The ledger's clock. Never goes back, not over a restart either.
     async fn now(&self) -> Result<Time, Fault>;

@@ -21,8 +21,6 @@ use std::sync::atomic::Ordering;
 
 /// How often an unknown hold is asked for before its buyers are answered `processing`.
 const DECISION_TRIES: u32 = 3;
-/// Tries after which a group that cannot be held as a whole goes on in halves.
-const TRIES_BEFORE_HALVES: u32 = 3;
 
 /// What became of a batch.
 enum Tried {
@@ -270,11 +268,8 @@ impl Engine {
     }
 
     /// One batch: half message, hold, settle. Gives back those that are to be looked at again.
-    async fn take(&self, desk: &Desk, fence: Fence, sale: &Sale, mut group: Vec<Pending>) -> Vec<Pending> {
+    async fn take(&self, desk: &Desk, fence: Fence, sale: &Sale, group: Vec<Pending>) -> Vec<Pending> {
         let mut later = Vec::new();
-        if group.iter().any(|pending| pending.tries > TRIES_BEFORE_HALVES) && group.len() > 1 {
-            later = group.split_off(group.len() / 2);
-        }
         let batch = Batch {
             id: BatchId { node: self.node, number: self.batches.fetch_add(1, Ordering::Relaxed) },
             sale: desk.id,

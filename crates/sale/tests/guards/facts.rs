@@ -225,6 +225,8 @@ fn a_sale_is_unknown_only_to_a_node_that_has_read_the_sales_lately() {
             assert_eq!(buys(&engine, wish(nowhere, "ann", "k", 1)).await, Answer::Refused(Refusal::UnknownSale));
             assert!(matches!(engine.order(id, &buyer("ann"), None, None, 0).await, Ok(Shown::Unknown)));
             assert!(matches!(engine.cancel(id, &buyer("ann"), None).await, Ok(Cancelled::Unknown)));
+            world.clock.sleep_us(900_000).await;
+            assert_eq!(buys(&engine, wish(nowhere, "ann", "k", 1)).await, Answer::Refused(Refusal::UnknownSale), "not for so long");
             // It stood still: another node may have made the sale meanwhile.
             world.clock.sleep_us(2_000_000).await;
             assert_eq!(buys(&engine, wish(nowhere, "ann", "k", 1)).await, Answer::Busy(Busy::Recovering));

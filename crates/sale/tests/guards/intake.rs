@@ -161,3 +161,42 @@ fn twins_share_a_refusal_too() {
         },
     );
 }
+
+#[test]
+fn a_lane_gathers_after_a_crowd_and_only_then() {
+    for (gather_us, gather_from, waits) in [(500, 2, true), (500, 3, false), (0, 2, false)] {
+        alone(
+            9,
+            move |settings, _| (settings.gather_us, settings.gather_from) = (gather_us, gather_from),
+            move |world, engine, sale| async move {
+                let crowd = ["a", "b"].map(|who| Box::pin(engine.buy(wish(sale, who, "k", 1))));
+                let [mut a, mut b] = crowd;
+                assert!(poll_once(&mut a).is_none() && poll_once(&mut b).is_none());
+                // While the two are on their way a third asks, and so finds a crowd before it.
+                slow_once(&world, "gate.hold");
+                let third = async {
+                    world.clock.sleep_us(1_000).await;
+                    engine.buy(wish(sale, "c", "k", 1)).await
+                };
+                let before = world.clock.elapsed_us();
+                let ((), c) = futures_util::future::join(engine.intake_pass(1), third).await;
+                assert!(matches!(c, Answer::Processing { .. }));
+                let took_us = world.clock.elapsed_us() - before - 1_000_000;
+                assert_eq!(took_us >= 500, waits, "{gather_us} µs from {gather_from}: {took_us}");
+            },
+        );
+    }
+}
+
+#[test]
+fn a_backlog_at_its_limit_puts_nobody_off() {
+    alone(
+        9,
+        |settings, _| settings.backlog_max = 1,
+        |_, engine, sale| async move {
+            assert!(matches!(buys(&engine, wish(sale, "a", "k", 1)).await, Answer::Processing { .. }));
+            engine.watch_pass().await.unwrap();
+            assert!(matches!(buys(&engine, wish(sale, "b", "k", 1)).await, Answer::Processing { .. }));
+        },
+    );
+}

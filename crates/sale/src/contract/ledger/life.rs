@@ -316,10 +316,15 @@ pub(super) async fn a_refund_gives_the_units_back_once(rig: &dyn LedgerRig) {
     assert_eq!(ledger.refund(order.id()).await, Ok(Refunding::NotPaid(Box::new(order.clone()))));
     assert_eq!(ledger.refund(id(sale, &ask(sale, "nobody", 1))).await, Ok(Refunding::NoOrder));
     ledger.pay(&paying("p-1", &order)).await.expect("answers");
+    let other = record_one(&*ledger, sale, &ask(sale, "bob", 1)).await;
+    ledger.pay(&paying("p-bob", &other)).await.expect("answers");
     let Refunding::Refunded(refunded) = ledger.refund(order.id()).await.expect("answers") else { panic!("a paid order can be refunded") };
     assert_eq!((refunded.status, refunded.version), (Status::Refunded, 3));
     assert_eq!(ledger.refund(order.id()).await, Ok(Refunding::Refunded(refunded.clone())));
-    assert_eq!(left(&*ledger, sale).await, UNITS);
+    assert_eq!(left(&*ledger, sale).await, UNITS - 1);
+    let theirs = ledger.payments(other.id()).await.expect("answers");
+    let theirs: Vec<_> = theirs.into_iter().map(|payment| (payment.id, payment.state)).collect();
+    assert_eq!(theirs, [(payment_id("p-bob"), PaymentState::Settled)], "another order's payment stays, and no other is listed with it");
     assert_eq!(ledger.pay(&paying("p-1", &order)).await, Ok(Paid::Refunded(refunded)), "the payment has moved on with its order");
     assert!(matches!(ledger.pay(&paying("p-2", &order)).await, Ok(Paid::RefundDue(_))));
     // Its units can be bought again, by the same buyer too.

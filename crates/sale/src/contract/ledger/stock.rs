@@ -260,6 +260,8 @@ pub(super) async fn orders_come_in_pages_newest_first(rig: &dyn LedgerRig) {
     let first = ledger.page(sale, None, 2).await.expect("answers");
     record_one(&*ledger, sale, &ask(sale, "late", 1)).await;
     assert_eq!(ledger.page(sale, first.next, 2).await.expect("answers").orders, made[2..4]);
+    let whole = ledger.page(sale, None, made.len() + 1).await.expect("answers");
+    assert_eq!((whole.orders.len(), whole.next), (made.len() + 1, None), "a page that is just full is the last one");
     let nowhere = ledger.page(super::sale("nowhere"), None, 5).await.expect("answers");
     assert_eq!((nowhere.orders, nowhere.next), (vec![], None));
 }
