@@ -241,3 +241,18 @@ fn a_gate_in_memory_that_restarts_is_another_and_empty() {
     assert_eq!(at_once(gate.run()), Ok(RunId(2)));
     assert_eq!(at_once(gate.fact(sale::ports::Fence { run: RunId(2), ..fence })), Ok(Err(sale::ports::Stale)));
 }
+
+#[test]
+fn a_lease_is_over_at_its_last_millisecond() {
+    let (ledger, sale) = (MemoryLedger::new(Time(1_000)), contract::sale("s1"));
+    at_once(ledger.create_sale(&contract::terms(sale), 5, "op")).expect("answers").expect("is new");
+    let ask = |seen, to| sale::ports::BumpAsk { sale, seen: Epoch(seen), run: RunId(1), to, lease_ms: 10 };
+    let bump = |seen, to| at_once(ledger.bump(ask(seen, to))).expect("answers");
+    let won = |bumped: &sale::ports::Bumped| matches!(bumped, sale::ports::Bumped::Won(_));
+    assert!(!won(&bump(0, Some(sale::words::SaleStatus::Archived))), "nobody rebuilds what has no gate");
+    assert!(won(&bump(0, Some(sale::words::SaleStatus::Open))));
+    ledger.advance_ms(9);
+    assert!(!won(&bump(1, None)));
+    ledger.advance_ms(1);
+    assert!(won(&bump(1, None)));
+}

@@ -150,3 +150,24 @@ fn c16_a_batch_above_its_limit_is_poison() {
     let batch = Batch { asks, ..batch_of("s1".parse().unwrap(), Epoch(1), 1) };
     assert!(matches!(sale::message::decode(&sale::message::encode(&batch)), sale::message::Decoded::Poison(_)));
 }
+
+#[test]
+fn what_the_ledger_refuses_once_comes_again_together() {
+    alone(
+        5,
+        |_, _| {},
+        |world, engine, sale| async move {
+            for who in ["ann", "bob"] {
+                buys(&engine, wish(sale, who, "k", 1)).await;
+            }
+            refuse(&world, "ledger.record");
+            let records = || world.calls().iter().filter(|call| **call == "ledger.record").count();
+            engine.record_pass(0).await.unwrap();
+            assert_eq!(records(), 1, "not each alone at the first failure");
+            heal(&world);
+            world.clock.sleep_us(2_000_000).await;
+            engine.record_pass(0).await.unwrap();
+            assert_eq!((records(), world.ledger.sale(sale).await.unwrap().unwrap().left), (2, 3));
+        },
+    );
+}

@@ -254,3 +254,21 @@ fn a_node_that_writes_alone_knows_all_sales_and_all_ids_for_ever() {
         },
     );
 }
+
+#[test]
+fn c22_a_fact_lives_as_long_as_it_is_said_to() {
+    alone(
+        1,
+        |_, _| {},
+        |world, engine, sale| async move {
+            world.ledger.promise_exclusive();
+            confirmed(&world, &engine, sale, "ann", "k").await;
+            engine.watch_pass().await.unwrap();
+            refuse(&world, "gate.look");
+            world.clock.sleep_us(900_000).await;
+            assert_eq!(buys(&engine, wish(sale, "bob", "k", 1)).await, Answer::Refused(Refusal::SoldOut { left: 0 }), "without asking");
+            world.clock.sleep_us(200_000).await;
+            assert_eq!(buys(&engine, wish(sale, "bob", "k", 1)).await, Answer::Busy(Busy::Overloaded), "the gate is asked");
+        },
+    );
+}

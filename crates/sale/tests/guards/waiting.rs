@@ -74,3 +74,38 @@ fn who_waits_for_a_change_misses_none_between_look_and_wait() {
         },
     );
 }
+
+#[test]
+fn who_waits_for_a_purchase_is_told_processing_when_the_wait_is_over_and_not_before() {
+    alone(
+        5,
+        |_, _| {},
+        |world, engine, sale| async move {
+            let mut asked = Box::pin(engine.buy(Wish { wait_ms: 1_000, ..wish(sale, "ann", "k", 1) }));
+            assert!(poll_once(&mut asked).is_none());
+            engine.intake_pass(1).await;
+            world.clock.sleep_us(990_000).await;
+            engine.patience_pass().await;
+            assert!(poll_once(&mut asked).is_none(), "ten milliseconds are left");
+            world.clock.sleep_us(20_000).await;
+            engine.patience_pass().await;
+            assert!(matches!(poll_once(&mut asked), Some(Answer::Processing { .. })));
+        },
+    );
+}
+
+#[test]
+fn nobody_waits_for_a_change_of_what_is_final() {
+    alone(
+        5,
+        |_, _| {},
+        |world, engine, sale| async move {
+            let order = confirmed(&world, &engine, sale, "ann", "k").await;
+            let Cancelled::Done(order) = engine.cancel(order.id(), &buyer("ann"), None).await.unwrap() else { panic!() };
+            let ann = buyer("ann");
+            let mut shown = Box::pin(engine.order(order.id(), &ann, None, Some(order.version), 5_000));
+            let shown = (0..100).find_map(|_| poll_once(&mut shown)).expect("it is answered without a wait");
+            assert_eq!(shown.unwrap(), Shown::Row(order));
+        },
+    );
+}
