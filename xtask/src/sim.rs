@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// A bug that only this law sees: with the law turned off it must pass unseen.
 const ONE_EYED: (&str, &str) = ("price from the client", "L4");
-/// Seeds within which each planted bug must be caught.
+/// Seeds within which a planted bug must be caught, unless it says otherwise.
 const SEEDS: u64 = 5_000;
 /// The variable that says which bug is on, in the copy only.
 const SWITCH: &str = "HOTCAKE_PLANTED";
@@ -25,6 +25,8 @@ struct Planted {
 struct Bug {
     name: String,
     what: String,
+    /// Seeds within which it must be caught, if it is a rare one.
+    seeds: Option<u64>,
     /// Why no law needs what this bug leaves out.
     survives: Option<String>,
     edit: Vec<Edit>,
@@ -68,12 +70,12 @@ pub fn planted(root: &Path, only: &[String]) -> Result<(), String> {
 
     let mut wrong = Vec::new();
     if only.is_empty() {
-        if !look(&simulator, 0, None)?.is_empty() {
+        if !look(&simulator, 0, SEEDS, None)?.is_empty() {
             wrong.push("a bug is caught with none planted".to_owned());
         }
         let (name, law) = ONE_EYED;
         let number = list.bug.iter().position(|bug| bug.name == name).ok_or_else(|| format!("there is no planted bug {name:?}"))? + 1;
-        if !look(&simulator, number, Some(law))?.is_empty() {
+        if !look(&simulator, number, SEEDS, Some(law))?.is_empty() {
             wrong.push(format!("{name:?} is caught although {law} is not looked at"));
         }
         // What a person reads of a failure: what it needs, and what happened to the purchases concerned.
@@ -86,21 +88,22 @@ pub fn planted(root: &Path, only: &[String]) -> Result<(), String> {
     }
     println!("{:<42} {:<10} {:>6}", "planted bug", "caught by", "seeds");
     for (at, bug) in list.bug.iter().enumerate().filter(|(_, bug)| only.is_empty() || only.iter().any(|word| bug.name.contains(word))) {
-        let said = look(&simulator, at + 1, None)?;
+        let seeds = bug.seeds.unwrap_or(SEEDS);
+        let said = look(&simulator, at + 1, seeds, None)?;
         let caught = said.strip_prefix("caught after ").and_then(|rest| {
             let (seeds, rest) = rest.split_once(" schedules by seed ")?;
             let (_, rest) = rest.split_once(": ")?;
             Some((seeds.to_owned(), rest.split(':').next().unwrap_or_default().to_owned()))
         });
         match (caught, &bug.survives) {
-            (Some((seeds, laws)), None) => println!("{:<42} {laws:<10} {seeds:>6}  {}", bug.name, bug.what),
-            (None, Some(why)) => println!("{:<42} {:<10} {SEEDS:>6}  {}: {why}", bug.name, "–", bug.what),
-            (Some((seeds, laws)), Some(_)) => {
-                println!("{:<42} {laws:<10} {seeds:>6}  {} (said to survive)", bug.name, bug.what);
+            (Some((after, laws)), None) => println!("{:<42} {laws:<10} {after:>6}  {}", bug.name, bug.what),
+            (None, Some(why)) => println!("{:<42} {:<10} {seeds:>6}  {}: {why}", bug.name, "–", bug.what),
+            (Some((after, laws)), Some(_)) => {
+                println!("{:<42} {laws:<10} {after:>6}  {} (said to survive)", bug.name, bug.what);
                 wrong.push(format!("{:?} is said to survive and is caught", bug.name));
             }
             (None, None) => {
-                println!("{:<42} {:<10} {SEEDS:>6}  {} SURVIVES", bug.name, "–", bug.what);
+                println!("{:<42} {:<10} {seeds:>6}  {} SURVIVES", bug.name, "–", bug.what);
                 wrong.push(format!("{:?} survives: a law is missing, or nobody needs what it leaves out", bug.name));
             }
         }
@@ -109,8 +112,8 @@ pub fn planted(root: &Path, only: &[String]) -> Result<(), String> {
 }
 
 /// Where the simulator finds one bug: empty when it does not.
-fn look(simulator: &Path, number: usize, blind: Option<&str>) -> Result<String, String> {
-    let seeds = SEEDS.to_string();
+fn look(simulator: &Path, number: usize, seeds: u64, blind: Option<&str>) -> Result<String, String> {
+    let seeds = seeds.to_string();
     let mut args = vec!["--seeds", &seeds, "--until-caught"];
     args.extend(blind.iter().flat_map(|law| ["--blind", law]));
     simulate(simulator, number, &args)
