@@ -6,6 +6,7 @@
 
 use crate::words::{Ask, BATCH_MAX, Batch, BatchId, BuyerId, Currency, Digest, Epoch, LatePayment, PaymentId, Price, Quantity, Time};
 use prost::Message as _;
+use std::cmp::Ordering;
 
 const MAGIC: [u8; 2] = *b"HC";
 const VERSION: u8 = 1;
@@ -91,8 +92,10 @@ pub fn decode(bytes: &[u8]) -> Decoded {
     if head[..2] != MAGIC {
         return Decoded::Poison("the message does not begin as a batch does".into());
     }
-    if head[2] != VERSION {
-        return if head[2] > VERSION { Decoded::Later(head[2]) } else { Decoded::Poison(format!("version {} never was", head[2])) };
+    match head[2].cmp(&VERSION) {
+        Ordering::Equal => {}
+        Ordering::Greater => return Decoded::Later(head[2]),
+        Ordering::Less => return Decoded::Poison(format!("version {} never was", head[2])),
     }
     if head[3..] != crc32fast::hash(rest).to_be_bytes() {
         return Decoded::Poison("the checksum does not fit".into());

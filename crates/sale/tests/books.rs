@@ -233,6 +233,27 @@ fn what_is_under_way_is_no_breach_of_l5() {
 }
 
 #[test]
+fn what_is_held_back_and_what_both_stores_know_is_no_breach() {
+    let (mut books, tales) = lawful();
+    books.ledger.sale.terms.holdback = 1;
+    books.gate.as_mut().unwrap().fact.left -= 1;
+    assert_eq!(audit(std::slice::from_ref(&books), Some(&tales)).breaches, []);
+    // The ledger has it, the gate has not heard so yet.
+    let gate = books.gate.as_mut().unwrap();
+    let key = gate.withdrawn.pop().unwrap();
+    gate.withdrawals.push(Withdrawal { key, units: 1, actor: "op".into(), reason: "less".into() });
+    assert_eq!(audit(&[books], Some(&tales)).breaches, []);
+}
+
+#[test]
+fn breaches_are_listed_up_to_a_limit() {
+    let (mut books, _) = lawful();
+    let digests = (0..2 * sale::books::BREACHES_MAX).map(|n| [n.to_be_bytes(), [7; 8]].concat().try_into().unwrap());
+    books.gate.as_mut().unwrap().holds.extend(digests.map(|digest| (Digest(digest), 1)));
+    assert_eq!(audit(&[books], None).breaches.len(), sale::books::BREACHES_MAX);
+}
+
+#[test]
 fn what_cannot_be_checked_is_not_said_to_hold() {
     let (mut books, tales) = lawful();
     books.gate = None;

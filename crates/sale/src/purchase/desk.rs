@@ -217,3 +217,52 @@ pub(super) fn fence_of(sale: &Sale) -> Fence {
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no code panics while it holds a lock of the engine")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract;
+    use crate::words::{RunId, SaleStatus};
+
+    fn sale(epoch: u64, status: SaleStatus) -> Sale {
+        let terms = contract::terms(contract::sale("s1"));
+        Sale { terms, status, epoch: Epoch(epoch), run: RunId(1), left: 5, allotment: 5, raises: 1, stopped: None }
+    }
+
+    #[test]
+    fn a_gate_is_whole_under_its_own_fence_and_in_a_sale_that_has_one() {
+        let of = |status| {
+            let desk = Desk::new(sale(2, status));
+            (fence_of(&desk.sale()), desk)
+        };
+        let (fence, desk) = of(SaleStatus::Open);
+        for other in [Fence { epoch: Epoch(1), ..fence }, Fence { run: RunId(2), ..fence }] {
+            desk.is_whole_under(other);
+            assert_eq!(desk.fence(), None);
+        }
+        desk.is_whole_under(fence);
+        assert_eq!(desk.fence(), Some(fence));
+        let (fence, desk) = of(SaleStatus::Draft);
+        desk.is_whole_under(fence);
+        assert_eq!(desk.fence(), None);
+    }
+
+    #[test]
+    fn walks_go_on_where_they_stood_and_begin_anew_with_an_epoch() {
+        let desk = Desk::new(sale(2, SaleStatus::Open));
+        let stands = |epoch| {
+            let walk = desk.walk_of(Epoch(epoch));
+            (walk.epoch, walk.fresh, walk.round)
+        };
+        assert_eq!(stands(2), (Epoch(2), 0, 0));
+        desk.walked(Walk { epoch: Epoch(2), fresh: 7, round: 3 });
+        assert_eq!(stands(2), (Epoch(2), 7, 3));
+        desk.walked(Walk { epoch: Epoch(2), fresh: 9, round: 4 });
+        assert_eq!(stands(2), (Epoch(2), 9, 4));
+        assert_eq!(stands(3), (Epoch(3), 0, 0));
+        desk.walked(Walk { epoch: Epoch(3), fresh: 1, round: 1 });
+        // A pass that began in the epoch before says nothing any more.
+        desk.walked(Walk { epoch: Epoch(2), fresh: 99, round: 99 });
+        assert_eq!(stands(3), (Epoch(3), 1, 1));
+    }
+}

@@ -205,3 +205,25 @@ impl Lane {
 pub(super) fn id_of(desk: &Desk, pending: &Pending) -> OrderId {
     OrderId { sale: desk.id, digest: pending.ask.digest }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract;
+
+    #[test]
+    fn a_purchase_is_looked_up_when_any_of_its_tries_may_be_known() {
+        for known in [[false, true], [true, false], [false, false]] {
+            let (mut lane, mut receivers) = (Lane::default(), Vec::new());
+            for known in known {
+                let (reply, answer) = oneshot::channel();
+                receivers.push(answer);
+                let (ask, flight) = (contract::ask(contract::sale("s1"), "ann", 1), Flight(Arc::default()));
+                flight.0.fetch_add(1, Ordering::AcqRel);
+                lane.waiting.push(Pending { ask, known, until_us: None, tries: 0, reply, twins: Vec::new(), _flight: flight });
+            }
+            let group = lane.next(9);
+            assert_eq!((group.len(), group[0].twins.len(), group[0].known), (1, 1, known[0] || known[1]));
+        }
+    }
+}

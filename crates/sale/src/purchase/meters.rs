@@ -166,4 +166,9 @@ mod tests {
         assert_eq!(spread.steps().collect::<Vec<_>>(), [(Some(1), 2), (Some(4), 2), (None, 2)]);
         assert_eq!((spread.count(), spread.sum()), (6, 1_012));
     }
+
+    #[test]
+    fn stages_have_the_names_that_a_dashboard_reads() {
+        assert_eq!(Stage::ALL.map(Stage::as_str), ["look", "prepare", "hold", "record"]);
+    }
 }

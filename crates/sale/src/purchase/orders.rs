@@ -49,7 +49,8 @@ impl Engine {
             return Ok(shown);
         }
         match change.await {
-            Ok(Outcome::Row(order)) if order.ask.buyer == *buyer => Ok(Shown::Row(order)),
+            // Whose it is was asked above: an id names one buyer's purchase.
+            Ok(Outcome::Row(order)) => Ok(Shown::Row(order)),
             Ok(_) | Err(_) => self.show(id, buyer, ticket).await,
         }
     }

@@ -74,7 +74,7 @@ impl Engine {
         // An earlier try may have bought it: its row is looked up first.
         let Ok(outcome) = self.submit(&desk, ask, true, until_us) else { return Ok(Paid::Late(Box::new(expired))) };
         match outcome.await {
-            Ok(Outcome::Row(order)) if order.status.is_live() => Ok(Paid::Bought(order)),
+            // A row settles the payment or does not, together with itself: the payment says which.
             Ok(Outcome::Row(_) | Outcome::Refused(_)) => self.give_back(expired, payment).await,
             Ok(Outcome::Processing | Outcome::Busy(_)) | Err(_) => Ok(Paid::Late(Box::new(expired))),
         }

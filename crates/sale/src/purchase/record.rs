@@ -38,10 +38,7 @@ impl Failures {
     }
 
     fn forget(&self, batch: BatchId) {
-        let mut counts = lock(&self.0);
-        if !counts.is_empty() {
-            counts.remove(&batch);
-        }
+        lock(&self.0).remove(&batch);
     }
 }
 
@@ -233,4 +230,17 @@ impl Engine {
 
 fn sheaf(message: &mut Carried) -> Sheaf {
     Sheaf { sale: message.batch.sale, epoch: message.batch.epoch, source: Source::Message, asks: std::mem::take(&mut message.batch.asks) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_by_batch_and_forgotten_when_it_is_recorded() {
+        let (failures, [a, b]) = (Failures::default(), [1, 2].map(|number| BatchId { node: 1, number }));
+        assert_eq!([a, a, b, a].map(|batch| failures.count(batch)), [1, 2, 1, 3]);
+        failures.forget(a);
+        assert_eq!([a, b].map(|batch| failures.count(batch)), [1, 2]);
+    }
 }

@@ -117,3 +117,68 @@ impl Engine {
 pub(super) fn digests(orders: &[Order]) -> Vec<Digest> {
     orders.iter().map(|order| order.ask.digest).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract;
+    use crate::order::Status;
+    use crate::words::{Epoch, Time};
+
+    fn order(version: u32) -> Order {
+        Order {
+            sale: contract::sale("s1"),
+            ask: contract::ask(contract::sale("s1"), "ann", 1),
+            status: Status::Confirmed,
+            reason: None,
+            epoch: Epoch(1),
+            version,
+            created_at: Time(1),
+            updated_at: Time(1),
+            pay_by: None,
+            successor: None,
+        }
+    }
+
+    /// The version that a waiter was told; `Some(0)` is `processing`.
+    fn told(waiter: &mut oneshot::Receiver<Outcome>) -> Option<u32> {
+        match waiter.try_recv() {
+            Ok(Outcome::Row(order)) => Some(order.version),
+            Ok(Outcome::Processing) => Some(0),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn each_is_told_once_and_only_of_a_version_above_the_one_it_knows() {
+        for above in [&[0][..], &[3], &[0, 0], &[0, 1, 2, 5], &[5, 5]] {
+            let watch = Watch::default();
+            let mut waiters: Vec<_> = above.iter().map(|&above| watch.expect(order(1).id(), above, 0, 10)).collect();
+            for version in [2, 3] {
+                watch.tell(vec![order(version)]);
+                for (waiter, &above) in waiters.iter_mut().zip(above) {
+                    let first = if above < 2 { 2 } else { 3 };
+                    assert_eq!(told(waiter), (version == first && above < version).then_some(version), "above {above} of version {version}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_ledger_is_asked_for_an_order_now_and_then_and_for_so_many_at_once() {
+        let watch = Watch::default();
+        let ids: Vec<_> = ["a", "b", "c"].map(|who| OrderId { digest: contract::ask(order(1).sale, who, 1).digest, ..order(1).id() }).into();
+        let mut waiters: Vec<_> = ids.iter().map(|&id| watch.expect(id, 0, 1_000, 900_000)).collect();
+        assert_eq!(watch.turn(1_000 + ASK_EVERY_US - 1, 9), []);
+        let first = watch.turn(1_000 + ASK_EVERY_US, 2);
+        assert_eq!(first.len(), 2);
+        let second = watch.turn(1_000 + ASK_EVERY_US, 2);
+        assert_eq!(second.len(), 1, "the two were asked for just now");
+        assert!(!first.contains(&second[0]));
+        assert_eq!(watch.turn(1_000 + 2 * ASK_EVERY_US - 1, 9), []);
+        assert_eq!(watch.turn(1_000 + 2 * ASK_EVERY_US, 9).len(), 3);
+        assert!(waiters.iter_mut().all(|waiter| told(waiter).is_none()));
+        assert_eq!(watch.turn(900_000, 9), [], "whose patience is over is not asked for");
+        assert!(waiters.iter_mut().all(|waiter| told(waiter) == Some(0)));
+    }
+}

@@ -23,6 +23,12 @@ fn what_is_under_way_is_not_audited_as_if_it_were_at_rest() {
             assert!(!at_rest(&engine.audit(None).await.unwrap()));
             engine.record_pass(0).await.unwrap();
             assert!(at_rest(&engine.audit(None).await.unwrap()));
+            // A half message: what it asks for may be held.
+            let half = Half { batch: BatchId { node: 99, number: 1 }, tag: "book".into(), body: vec![1] };
+            let receipt = world.queue.prepare(half).await.unwrap();
+            assert!(!at_rest(&engine.audit(None).await.unwrap()));
+            world.queue.settle(receipt, sale::ports::Verdict::Rollback).await;
+            assert!(at_rest(&engine.audit(None).await.unwrap()));
             // An ask that nobody has decided.
             let mut bought = Box::pin(engine.buy(wish(sale, "cat", "k", 1)));
             assert!(poll_once(&mut bought).is_none());

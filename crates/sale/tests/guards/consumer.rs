@@ -124,6 +124,8 @@ fn c11_an_acknowledgement_names_what_the_ledger_had_recorded() {
             world.clock.sleep_us(1_000_000).await;
             engine.record_pass(0).await.unwrap();
             assert_eq!(world.queue.witness().await.unwrap(), Some(world.ledger.seq().await.unwrap()));
+            confirmed(&world, &engine, sale, "bob", "k").await;
+            assert_eq!((world.ledger.seq().await.unwrap(), world.queue.witness().await.unwrap()), (2, Some(2)));
         },
     );
 }

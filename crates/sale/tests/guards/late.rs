@@ -169,3 +169,23 @@ fn a40_a_late_payment_buys_after_the_end_of_its_sale() {
         },
     );
 }
+
+#[test]
+fn a40_who_pays_late_is_told_when_the_wait_is_over_and_not_before() {
+    alone(
+        1,
+        |_, terms| terms.pay_within_s = 2,
+        |world, engine, sale| async move {
+            let paying = expired(&world, &engine, sale, "p").await;
+            let mut paid = Box::pin(engine.pay(&paying));
+            while engine.asks_in_flight() == 0 {
+                assert!(poll_once(&mut paid).is_none());
+            }
+            engine.intake_pass(1).await;
+            engine.patience_pass().await;
+            assert!(poll_once(&mut paid).is_none(), "its message is on its way");
+            engine.record_pass(0).await.unwrap();
+            assert!(matches!(paid.await, Ok(Paid::Bought(order)) if order.status == Status::Paid));
+        },
+    );
+}

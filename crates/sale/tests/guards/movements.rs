@@ -121,3 +121,35 @@ fn c37_a_withdrawal_is_recorded_under_its_own_epoch_and_its_key_answers_while_no
         },
     );
 }
+
+#[test]
+fn c38_raises_go_to_the_gate_in_their_order_or_not_at_all() {
+    alone(
+        1,
+        |_, _| {},
+        |world, engine, sale| async move {
+            let before = world.gate().remember();
+            let run = fence(&world, sale).await.run;
+            let restock = async |key: &str| engine.restock(sale, &key.parse().unwrap(), 2, "op", "more").await.unwrap();
+            restock("a").await;
+            refuse(&world, "gate.raise");
+            restock("b").await;
+            heal(&world);
+            // The gate has the first, and forgets it when the second is about to come.
+            let mut pass = Box::pin(engine.reconcile_pass());
+            go_to(&world, &mut pass, "ledger.raises");
+            world.gate().rewind(&before, run);
+            assert_eq!(pass.await.unwrap().raises, 0, "the second does not come before the first");
+            assert_eq!(gate_left(&world, sale).await, 1);
+            // The next pass begins where the gate is; another node may be ahead of it meanwhile.
+            let mut pass = Box::pin(engine.reconcile_pass());
+            go_to(&world, &mut pass, "ledger.raises");
+            let fence = fence(&world, sale).await;
+            for number in [2, 3] {
+                world.gate().raise(fence, number, 2).await.unwrap().unwrap();
+            }
+            pass.await.unwrap();
+            assert_eq!(gate_left(&world, sale).await, 5);
+        },
+    );
+}

@@ -225,3 +225,28 @@ fn c54_a_hold_from_the_future_is_not_young_until_then() {
         },
     );
 }
+
+#[test]
+fn a_pass_reads_so_many_pages_of_the_slow_walk_and_ends_it_at_its_end() {
+    alone(
+        MANY as i64,
+        |_, _| {},
+        |world, engine, sale| async move {
+            for n in 0..MANY {
+                confirmed(&world, &engine, sale, &format!("b{n}"), "k").await;
+            }
+            // Pages of three, twenty of them a pass; the first pass sees every hold once before.
+            let pages = MANY.div_ceil(3);
+            let mut passed = Vec::new();
+            for _ in 0..3 {
+                let before = world.calls().iter().filter(|call| **call == "gate.holds").count();
+                let looked = engine.reconcile_pass().await.unwrap().looked;
+                passed.push((world.calls().iter().filter(|call| **call == "gate.holds").count() - before, looked));
+            }
+            let all = usize::try_from(pages).unwrap();
+            // The last page of the first walk is read again: more holds may stand behind it.
+            let again = MANY - 3 * (pages - 1);
+            assert_eq!(passed, [(all + 20, MANY + 60), (1 + all - 20, again + MANY - 60), (1 + 20, again + 60)]);
+        },
+    );
+}

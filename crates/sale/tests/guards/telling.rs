@@ -31,6 +31,13 @@ fn what_is_recorded_and_repaired_is_counted() {
             engine.record_pass(0).await.unwrap();
             let meters = engine.meters();
             assert_eq!((meters.records.count(), meters.records.sum(), meters.rejected.get()), (1, 3, 0));
+            let mut lags = Vec::new();
+            for who in ["ann", "bob", "cat"] {
+                let order = row(&world, id(sale, who, "k")).await.unwrap();
+                lags.push(order.created_at.since_ms(order.ask.asked_at));
+            }
+            assert!(lags[0] > lags[1] && lags[1] >= 10, "{lags:?}");
+            assert_eq!(meters.lag_ms.get(), lags.iter().sum::<i64>().cast_unsigned());
             // Held, and the message lost: the reconciler's.
             refuse(&world, "queue.settle");
             for who in ["dan", "eve"] {

@@ -69,6 +69,7 @@ pub fn promises() -> Vec<Promise<dyn LedgerRig>> {
         stock::a_sale_is_made_once_and_other_terms_are_refused,
         stock::a_sale_changes_only_as_its_status_allows,
         stock::a_bump_is_a_compare_and_set_with_a_lease,
+        stock::a_bump_is_of_a_sale_that_has_a_gate_then,
         stock::a_bump_after_the_lease_wins_and_a_whole_gate_ends_it,
         stock::a_bump_reads_live_orders_and_withdrawals,
         stock::c38_a_raise_is_done_once_and_numbered,

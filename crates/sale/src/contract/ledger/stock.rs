@@ -108,6 +108,29 @@ pub(super) async fn a_bump_is_a_compare_and_set_with_a_lease(rig: &dyn LedgerRig
     assert_eq!(sale_now(&*ledger, id).await, now, "who lost has changed nothing");
 }
 
+pub(super) async fn a_bump_is_of_a_sale_that_has_a_gate_then(rig: &dyn LedgerRig) {
+    let ledger = rig.ledger();
+    let refused = async |id, to, epoch| match ledger.bump(BumpAsk { to, ..bump_ask(id, epoch) }).await {
+        Ok(Bumped::NotNow(status)) => status,
+        other => panic!("a bump to {to:?}: {other:?}"),
+    };
+    let draft = sale("draft");
+    ledger.create_sale(&terms(draft), UNITS, "suite").await.expect("answers").expect("is new");
+    for to in [None, Some(SaleStatus::Draft), Some(SaleStatus::Paused), Some(SaleStatus::Archived)] {
+        assert_eq!(refused(draft, to, Epoch(0)).await, SaleStatus::Draft);
+    }
+    let id = open_sale(&*ledger, "ending").await;
+    ledger.change_sale(id, &SaleChange::End).await.expect("answers").expect("is there");
+    for to in [SaleStatus::Draft, SaleStatus::Open, SaleStatus::Archived] {
+        assert_eq!(refused(id, Some(to), Epoch(1)).await, SaleStatus::Ended);
+    }
+    ledger.change_sale(id, &SaleChange::Archive).await.expect("answers").expect("is there");
+    for to in [None, Some(SaleStatus::Open), Some(SaleStatus::Ended)] {
+        assert_eq!(refused(id, to, Epoch(1)).await, SaleStatus::Archived);
+    }
+    assert_eq!(sale_now(&*ledger, id).await.epoch, Epoch(1));
+}
+
 pub(super) async fn a_bump_after_the_lease_wins_and_a_whole_gate_ends_it(rig: &dyn LedgerRig) {
     let ledger = rig.ledger();
     let id = open_sale(&*ledger, "lease").await;

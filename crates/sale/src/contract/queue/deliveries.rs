@@ -77,10 +77,15 @@ pub(super) async fn parked_messages_come_in_pages(rig: &dyn QueueRig) {
     for number in 0..5_u8 {
         send(&*queue, u64::from(number), &[number]).await;
     }
-    for message in receive(rig, 5).await {
+    for (number, message) in receive(rig, 5).await.into_iter().enumerate() {
+        if number == 4 {
+            rig.passes(200).await;
+        }
         queue.park(message.handle, "suite").await.expect("answers");
     }
     let all = queue.parked(0, 10).await.expect("answers");
+    let apart_ms = all[4].at.since_ms(all[0].at);
+    assert!((200..3_600_000).contains(&apart_ms), "each bears the time when it was parked: {apart_ms} ms");
     assert_eq!(all.iter().map(|parked| parked.body[0]).collect::<BTreeSet<_>>(), (0..5).collect());
     assert!(all.is_sorted_by(|a, b| a.id < b.id), "ids count up");
     let first = queue.parked(0, 2).await.expect("answers");
