@@ -91,11 +91,13 @@ impl Audit {
                 format!("{id}: {} to {} is no step", change.from.as_str(), change.to.as_str())
             });
             self.check(Law::L4, before.is_none_or(|before| before.at <= change.at), || format!("{id}: its history goes back in time"));
-            let paid_for = books.orders.get(&change.digest).map(|order| i64::from(order.ask.pay_within_s) * 1_000);
-            let in_time = before.zip(paid_for).is_some_and(|(before, ms)| change.at < before.at.after_ms(ms));
-            self.check(Law::L4, !(change.to == Status::Expired && in_time), || format!("{id}: expired before its time to pay was over"));
+            let order = books.orders.get(&change.digest);
+            if let (Status::Expired, Some(before), Some(order)) = (change.to, before, order) {
+                let until = before.at.after_ms(i64::from(order.ask.pay_within_s) * 1_000);
+                self.check(Law::L4, change.at >= until, || format!("{id}: expired before its time to pay was over"));
+            }
             self.check(Law::L2, !(from.is_dead() && change.to.is_live()), || format!("{id}: was {}, and lives again", from.as_str()));
-            self.check(Law::L1, books.orders.contains_key(&change.digest), || format!("{id}: has a history but no row: deleted by hand"));
+            self.check(Law::L1, order.is_some(), || format!("{id}: has a history but no row: deleted by hand"));
         }
         let terms = &books.ledger.sale.terms;
         for order in &books.ledger.orders {
@@ -254,7 +256,7 @@ impl Audit {
             }
         }
         if was(&[Status::Cancelled, Status::Expired, Status::Rejected, Status::Refunded]) {
-            self.check(Law::L2, order.is_some_and(|order| order.status.is_dead()), || {
+            self.check(Law::L8, order.is_some_and(|order| order.status.is_dead()), || {
                 format!("{}: was shown as dead and is {}", tale.id, order.map_or("missing", |order| order.status.as_str()))
             });
         }

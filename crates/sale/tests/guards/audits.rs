@@ -152,3 +152,28 @@ fn c21_a_node_whose_clock_jumped_ahead_goes_back_to_the_ledgers() {
         },
     );
 }
+
+#[test]
+fn what_somebody_says_that_buyers_were_told_stops_no_sale() {
+    alone(
+        5,
+        |_, _| {},
+        |world, engine, sale| async move {
+            let ann = confirmed(&world, &engine, sale, "ann", "k").await;
+            use sale::books::{Tale, Told};
+            let tale = |id, told| Tale { id, buyer: buyer("ann"), quantity: 1, amount: None, told: vec![Told::Row(told)] };
+            for (id, status) in
+                [(ann.id(), Status::Cancelled), (id(sale, "bob", "k"), Status::Expired), (id(sale, "bob", "k"), Status::Paid)]
+            {
+                let report = engine.audit(Some(&[tale(id, status)])).await.unwrap();
+                assert!(!report.breaches.is_empty(), "{status:?}");
+                assert!(report.laws.iter().all(|(law, verdict)| *law > Law::L7 || *verdict == Verdict::Holds), "{:?}", report.laws);
+                assert_eq!(world.ledger.sale(sale).await.unwrap().unwrap().stopped, None, "{status:?}");
+            }
+            // Nor does it keep a ledger that breaks a law from being stopped.
+            assert!(world.ledger.set_left_by_hand(sale, 3));
+            engine.audit(Some(&[tale(ann.id(), Status::Confirmed)])).await.unwrap();
+            assert!(world.ledger.sale(sale).await.unwrap().unwrap().stopped.is_some());
+        },
+    );
+}
