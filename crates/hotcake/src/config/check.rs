@@ -54,11 +54,12 @@ impl Config {
         );
         check(p.drain_ms <= 60_000, "protocol.drain_ms", format!("drain_ms ({}) keeps a sale closed: at most 60000", p.drain_ms));
         check(
-            p.fact_ms > WATCH_EVERY_MS,
+            p.fact_ms >= 3 * WATCH_EVERY_MS,
             "protocol.fact_ms",
             format!(
-                "fact_ms ({}) must exceed the gate's look every {WATCH_EVERY_MS} ms, or sold out would lapse between two looks",
-                p.fact_ms
+                "fact_ms ({}) must be {} or more: a node looks every {WATCH_EVERY_MS} ms, and sold out would lapse between two looks",
+                p.fact_ms,
+                3 * WATCH_EVERY_MS
             ),
         );
         check(

@@ -40,8 +40,7 @@ impl Engine {
     /// A buyer's wish, from admission to its answer.
     pub async fn buy(&self, wish: Wish) -> Answer {
         let Some(desk) = self.desk(wish.sale) else {
-            // A node that has not read the sales yet does not know that there is none.
-            return if self.knows_all_sales() { Answer::Refused(Refusal::UnknownSale) } else { Answer::Busy(Busy::Recovering) };
+            return if self.no_such_sale().is_ok() { Answer::Refused(Refusal::UnknownSale) } else { Answer::Busy(Busy::Recovering) };
         };
         let sale = desk.sale();
         let id = OrderId::of_purchase(wish.sale, &wish.buyer, &wish.key);
@@ -269,7 +268,6 @@ impl Engine {
 
     /// One batch: half message, hold, settle. Gives back those that are to be looked at again.
     async fn take(&self, desk: &Desk, fence: Fence, sale: &Sale, group: Vec<Pending>) -> Vec<Pending> {
-        let mut later = Vec::new();
         let batch = Batch {
             id: BatchId { node: self.node, number: self.batches.fetch_add(1, Ordering::Relaxed) },
             sale: desk.id,
@@ -283,24 +281,29 @@ impl Engine {
                 // Who waits must wait before the message can be recorded.
                 self.await_rows(desk, group);
                 self.settle(receipt, Verdict::Commit).await;
+                Vec::new()
             }
             Tried::Seen(seen) => {
                 self.settle(receipt, Verdict::Rollback).await;
-                let (free, again) = self.answer_seen(desk, fence, group, seen).await;
-                later.extend(free.into_iter().chain(again));
+                let (mut later, again) = self.answer_seen(desk, fence, group, seen).await;
+                later.extend(again);
+                later
             }
             Tried::Void => {
                 self.settle(receipt, Verdict::Rollback).await;
-                later.extend(group);
+                group
             }
-            // Nothing is said to the broker: it asks, and the gate's record answers.
-            Tried::Unknown => self.await_rows(desk, group),
+            Tried::Unknown => {
+                // Nothing is said to the broker: it asks, and the gate's record answers.
+                self.await_rows(desk, group);
+                Vec::new()
+            }
             Tried::Busy(busy) => {
                 self.settle(receipt, Verdict::Rollback).await;
                 answer_all(group, || Outcome::Busy(busy));
+                Vec::new()
             }
         }
-        later
     }
 
     /// Prepares and holds a batch. The hold is sent once; whatever is unknown afterwards is asked, never sent again.

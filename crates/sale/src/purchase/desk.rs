@@ -38,7 +38,9 @@ struct Known {
     loading: Loading,
     /// The newest row that was put in; rows behind it were put in before.
     newest: Option<Digest>,
-    /// All rows that the ledger had at this moment of the node's clock are in.
+    /// Up to where this epoch's holds were put in.
+    heard: (Epoch, u64),
+    /// All that ledger and gate had at this moment of the node's clock are in.
     whole_at_us: Option<u64>,
 }
 
@@ -50,7 +52,9 @@ pub(super) enum Loading {
     Begin,
     /// The page to read next.
     At(u64),
-    /// All of the ledger's ids are in.
+    /// All of the ledger's ids are in; not yet all of the gate's.
+    Holds,
+    /// All are in.
     Done,
 }
 
@@ -145,7 +149,7 @@ impl Desk {
         (fresh && known.fact.epoch == self.sale().epoch).then_some(known.fact)
     }
 
-    /// Whether gate or ledger may know the id. Until the filter is loaded they may know any, and so they may when rows of
+    /// Whether gate or ledger may know the id. Until the filter is loaded they may know any, and so they may when purchases of
     /// other nodes came last before this moment: a fact would refuse what was bought there.
     pub(super) fn may_know(&self, digest: Digest, stale_before_us: Option<u64>) -> bool {
         let known = lock(&self.known);
@@ -163,7 +167,17 @@ impl Desk {
         lock(&self.known).newest
     }
 
-    /// All rows that the ledger had at this moment are in the filter.
+    /// Where the next page of this epoch's holds begins.
+    pub(super) fn heard(&self, epoch: Epoch) -> u64 {
+        let (of, at) = lock(&self.known).heard;
+        if of == epoch { at } else { 0 }
+    }
+
+    pub(super) fn heard_up_to(&self, epoch: Epoch, at: u64) {
+        lock(&self.known).heard = (epoch, at);
+    }
+
+    /// All that ledger and gate had at this moment is in the filter.
     pub(super) fn knows_all_of(&self, at_us: u64) {
         lock(&self.known).whole_at_us = Some(at_us);
     }
@@ -176,7 +190,7 @@ impl Desk {
         lock(&self.known).loading
     }
 
-    /// Puts a page of the ledger's ids into the filter.
+    /// Puts ids into the filter, and goes on to the next step of its loading.
     pub(super) fn load_known(&self, digests: impl Iterator<Item = Digest>, then: Loading) {
         let mut known = lock(&self.known);
         digests.for_each(|digest| known.filter.insert(digest));
@@ -245,6 +259,15 @@ mod tests {
         let (fence, desk) = of(SaleStatus::Draft);
         desk.is_whole_under(fence);
         assert_eq!(desk.fence(), None);
+    }
+
+    #[test]
+    fn what_was_heard_of_is_of_its_epoch() {
+        let desk = Desk::new(sale(2, SaleStatus::Open));
+        assert_eq!((desk.newest(), desk.heard(Epoch(2))), (None, 0));
+        desk.learn_newest(Digest([7; 16]));
+        desk.heard_up_to(Epoch(2), 9);
+        assert_eq!((desk.newest(), desk.heard(Epoch(2)), desk.heard(Epoch(3))), (Some(Digest([7; 16])), 9, 0));
     }
 
     #[test]

@@ -76,5 +76,7 @@ mod tests {
         assert!((0..100_000).all(|n| filter.may_contain(digest(n))));
         let imagined = (1_000_000..1_100_000).filter(|&n| filter.may_contain(digest(n))).count();
         assert!(imagined < 1_000, "{imagined} of 100000 new ids were taken for known ones");
+        let bytes: usize = filter.layers.iter().map(|layer| layer.words.len() * 8).sum();
+        assert!((200_000..=400_000).contains(&bytes), "{bytes} bytes for 100000 ids");
     }
 }

@@ -149,15 +149,18 @@ impl Engine {
             }
             let group = {
                 let mut lane = lock(&desk.lane);
-                let size = lane.waiting.len().min(self.settings.batch_max);
-                lane.last = size;
-                if size == 0 {
+                if lane.waiting.is_empty() {
+                    lane.last = 0;
                     lane.busy = false;
                     return;
                 }
-                lane.next(size)
+                let group = lane.next(self.settings.batch_max);
+                lane.last = group.len();
+                group
             };
-            self.decide(&desk, group).await;
+            if !group.is_empty() {
+                self.decide(&desk, group).await;
+            }
         }
     }
 
@@ -183,17 +186,20 @@ impl Lane {
         let mut group: Vec<Pending> = Vec::with_capacity(size);
         let mut places: HashMap<Digest, usize> = HashMap::with_capacity(size);
         let mut rest = Vec::new();
-        for pending in self.waiting.drain(..).filter(|pending| !pending.reply.is_closed()) {
-            match places.get(&pending.ask.digest) {
-                Some(&at) if group[at].ask.same_content(&pending.ask) => {
+        for pending in self.waiting.drain(..) {
+            let place = places.get(&pending.ask.digest).copied();
+            let waits = place.map_or(group.len() == size, |at| !group[at].ask.same_content(&pending.ask));
+            match place {
+                _ if waits => rest.push(pending),
+                _ if pending.reply.is_closed() => {}
+                Some(at) => {
                     group[at].known |= pending.known;
                     group[at].twins.push(pending);
                 }
-                None if group.len() < size => {
+                None => {
                     places.insert(pending.ask.digest, group.len());
                     group.push(pending);
                 }
-                Some(_) | None => rest.push(pending),
             }
         }
         self.waiting = rest;

@@ -202,6 +202,12 @@ struct LedgerTime {
     at_us: u64,
 }
 
+impl LedgerTime {
+    fn at(&self, now_us: u64) -> Time {
+        self.time.after_ms((now_us.saturating_sub(self.at_us) / 1_000).cast_signed())
+    }
+}
+
 impl Engine {
     /// A node over these stores. `node` is this process's name, never used before; `ticket_keys` are shared by all nodes,
     /// number and secret, the first signs and all verify.
@@ -262,15 +268,17 @@ impl Engine {
 
     /// The ledger's clock now, as this node knows it.
     pub fn ledger_now(&self) -> Time {
-        let read = *lock(&self.ledger_time);
-        read.time.after_ms((self.stores.clock.elapsed_us().saturating_sub(read.at_us) / 1_000).cast_signed())
+        lock(&self.ledger_time).at(self.stores.clock.elapsed_us())
     }
 
-    /// Whether a sale without a desk does not exist. A node that has not read the sales yet does not know, nor one that has
-    /// not read them for long while others may have made some.
-    fn knows_all_sales(&self) -> bool {
+    /// A sale without a desk does not exist. `Err`: a node that has not read the sales yet does not know that, nor one that
+    /// has not read them for long while others may have made some.
+    fn no_such_sale(&self) -> Result<(), Fault> {
         let stale_before_us = self.stale_before_us();
-        lock(&self.read_at_us).is_some_and(|at_us| stale_before_us.is_none_or(|stale_us| at_us >= stale_us))
+        match *lock(&self.read_at_us) {
+            Some(at_us) if stale_before_us.is_none_or(|stale_us| at_us >= stale_us) => Ok(()),
+            Some(_) | None => Err(Fault::none("this node does not know the sale, and has not read the ledger's sales lately")),
+        }
     }
 
     /// The moment before which what this node read of the ledger no longer tells what others wrote; `None`: it writes alone.
@@ -281,25 +289,34 @@ impl Engine {
 
     /// Takes a time that the ledger showed some time ago: it is not earlier now.
     fn note_time(&self, time: Time) {
-        if time > self.ledger_now() {
-            *lock(&self.ledger_time) = LedgerTime { time, at_us: self.stores.clock.elapsed_us() };
-        }
+        self.set_time(time, None);
     }
 
     /// Asks for the ledger's clock. It lies between the answer and the answer plus the time that it took: a node that
     /// believes it to be later runs ahead of it (it stood still in a machine that was suspended, or its clock is fast) and goes
     /// back. Within these bounds a node's idea of it never goes back.
     async fn read_time(&self) -> Result<(), Fault> {
-        const AHEAD_MS: i64 = 100;
         let asked_us = self.stores.clock.elapsed_us();
         let time = self.stores.ledger.now().await?;
         let at_us = self.stores.clock.elapsed_us();
         let latest = time.after_ms((at_us.saturating_sub(asked_us) / 1_000).cast_signed());
-        if self.ledger_now() > latest.after_ms(AHEAD_MS) {
-            *lock(&self.ledger_time) = LedgerTime { time: latest, at_us };
-        }
-        self.note_time(time);
+        self.set_time(time, Some(latest));
         Ok(())
+    }
+
+    /// It is not earlier than `least`; a node that believes it to be well after `most` is wrong.
+    fn set_time(&self, least: Time, most: Option<Time>) {
+        const AHEAD_MS: i64 = 100;
+        let at_us = self.stores.clock.elapsed_us();
+        let mut known = lock(&self.ledger_time);
+        let idea = known.at(at_us);
+        let time = match most {
+            Some(most) if idea > most.after_ms(AHEAD_MS) => most,
+            Some(_) | None => idea.max(least),
+        };
+        if time != idea {
+            *known = LedgerTime { time, at_us };
+        }
     }
 
     fn note_seq(&self, seq: u64) {

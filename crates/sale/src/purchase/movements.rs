@@ -12,7 +12,7 @@ const RAISES_MAX: usize = 100;
 impl Engine {
     /// Raises the allotment, once per key.
     pub async fn restock(&self, sale: SaleId, key: &MovementKey, units: i64, actor: &str, reason: &str) -> Result<Stocked, Fault> {
-        let Some(desk) = self.desk(sale) else { return Ok(Stocked::NoSale) };
+        let Some(desk) = self.known_desk(sale).await? else { return Ok(Stocked::NoSale) };
         if units <= 0 {
             return Ok(Stocked::Refused { left: desk.sale().left });
         }
@@ -58,7 +58,7 @@ impl Engine {
 
     /// Lowers the allotment by units that nobody holds, once per key.
     pub async fn withdraw(&self, sale: SaleId, withdrawal: &Withdrawal) -> Result<Stocked, Fault> {
-        let Some(desk) = self.desk(sale) else { return Ok(Stocked::NoSale) };
+        let Some(desk) = self.known_desk(sale).await? else { return Ok(Stocked::NoSale) };
         if withdrawal.units <= 0 {
             return Ok(Stocked::Refused { left: desk.sale().left });
         }

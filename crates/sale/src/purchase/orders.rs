@@ -56,16 +56,17 @@ impl Engine {
     }
 
     async fn show(&self, id: OrderId, buyer: &BuyerId, ticket: Option<&str>) -> Result<Shown, Fault> {
-        let Some(desk) = self.desk(id.sale) else {
-            return if self.knows_all_sales() { Ok(Shown::Unknown) } else { Err(unread()) };
-        };
+        let Some(desk) = self.desk(id.sale) else { return self.no_such_sale().map(|()| Shown::Unknown) };
         let ticketed = ticket.and_then(|ticket| self.tickets.read(ticket, id, buyer));
         let mine = |owner: &BuyerId, shown| if owner == buyer { shown } else { Shown::Unknown };
         Ok(match (self.find(&desk, id).await?, ticketed) {
             (Found::Row(order), _) => mine(&order.ask.buyer.clone(), Shown::Row(order)),
             (Found::Hold(ask), _) => mine(&ask.buyer, Shown::Processing),
-            (Found::Nothing, Some(ask)) if self.is_stuck(&ask) => self.lost(id, ask).await?,
-            (Found::Nothing | Found::Unclear, Some(_)) => Shown::Processing,
+            (Found::Nothing, Some(ask)) => match self.is_stuck(&ask).await? {
+                true => self.lost(&desk, id, ask).await?,
+                false => Shown::Processing,
+            },
+            (Found::Unclear, Some(_)) => Shown::Processing,
             (Found::Nothing, None) => Shown::Unknown,
             // It may be held: "no such order" would be a lie.
             (Found::Unclear, None) => return Err(unclear()),
@@ -94,13 +95,18 @@ impl Engine {
         }
     }
 
-    fn is_stuck(&self, ask: &Ask) -> bool {
-        // Also from the future: a node whose clock ran ahead made it.
-        self.ledger_now().since_ms(ask.asked_at).unsigned_abs() > self.settings.stuck_ms
+    async fn is_stuck(&self, ask: &Ask) -> Result<bool, Fault> {
+        // From the future: this node is behind, or the one that made it ran ahead.
+        if ask.asked_at > self.ledger_now() {
+            self.read_time().await?;
+        }
+        Ok(self.ledger_now().since_ms(ask.asked_at).unsigned_abs() > self.settings.stuck_ms)
     }
 
     /// A purchase that left nothing within the stuck limit: first the row that says so, then the answer.
-    async fn lost(&self, id: OrderId, ask: Ask) -> Result<Shown, Fault> {
+    async fn lost(&self, desk: &Desk, id: OrderId, ask: Ask) -> Result<Shown, Fault> {
+        // Before the row is made, which may be while nobody hears the answer.
+        desk.remember(std::iter::once(id.digest));
         Ok(match self.stores.ledger.close(id, Closing::Lost, Some(ask)).await? {
             Closed::Row(order, step) => {
                 if matches!(step, Step::Move { .. }) {
@@ -115,9 +121,7 @@ impl Engine {
 
     /// Cancels an order, or a purchase that has no row yet: then a tombstone, which the late message finds.
     pub async fn cancel(&self, id: OrderId, buyer: &BuyerId, ticket: Option<&str>) -> Result<Cancelled, Fault> {
-        let Some(desk) = self.desk(id.sale) else {
-            return if self.knows_all_sales() { Ok(Cancelled::Unknown) } else { Err(unread()) };
-        };
+        let Some(desk) = self.desk(id.sale) else { return self.no_such_sale().map(|()| Cancelled::Unknown) };
         let ticketed = ticket.and_then(|ticket| self.tickets.read(ticket, id, buyer));
         let tombstone = match (self.find(&desk, id).await?, ticketed) {
             (Found::Row(order), _) if order.ask.buyer == *buyer => None,
@@ -126,6 +130,7 @@ impl Engine {
             (Found::Unclear, None) => return Err(unclear()),
             (Found::Nothing | Found::Unclear, Some(ask)) => Some(ask),
         };
+        desk.remember(std::iter::once(id.digest));
         match self.stores.ledger.close(id, Closing::Cancel, tombstone).await? {
             Closed::Row(order, step) => {
                 if matches!(step, Step::Move { .. }) {
@@ -171,10 +176,6 @@ impl Engine {
         self.release(desk, &[order.ask.digest]).await;
         self.tell(order);
     }
-}
-
-fn unread() -> Fault {
-    Fault::none("this node has not read the sales yet")
 }
 
 fn unclear() -> Fault {

@@ -8,14 +8,18 @@ use super::{Engine, Operated};
 use crate::admit::is_settled;
 use crate::ports::{BumpAsk, Bumped, Fault, Opening, Rebuild, SaleChange};
 use crate::words::{Ask, Sale, SaleId, SaleStatus, Terms};
+use futures_util::future::{Either, select};
+use std::pin::pin;
 use std::sync::Arc;
 
 /// Holds written to the gate in one call.
 const LOAD_MAX: usize = 10_000;
 /// How often a drain looks whether the consumer has caught up.
 const DRAIN_LOOK_US: u64 = 10_000;
-/// Pages of ids that one pass puts into a sale's filter.
+/// Pages of rows that one pass puts into a sale's filter.
 const KNOWN_PAGES: usize = 20;
+/// Pages of holds, which are smaller.
+const HELD_PAGES: usize = 100;
 
 /// What came of trying to make a gate whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,12 +43,33 @@ impl Engine {
     /// Refreshes what this node knows of its sales; finds gates that are not whole and rebuilds them. To be called every
     /// 300 milliseconds or so.
     pub async fn watch_pass(&self) -> Result<(), Fault> {
+        self.read_what_others_did().await?;
+        let mut mending = pin!(self.mend_gates());
+        loop {
+            let while_it_waits = pin!(self.stores.clock.sleep_us(self.settings.fact_ms * 500));
+            match select(mending.as_mut(), while_it_waits).await {
+                Either::Left((mended, _)) => return mended,
+                // One sale's rebuild is no reason to know less of the others.
+                Either::Right(_) => {
+                    if let Err(fault) = self.read_what_others_did().await {
+                        self.faulted(&fault);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The sales, the queue's backlog, and all purchases that gate and ledger know.
+    async fn read_what_others_did(&self) -> Result<(), Fault> {
         self.refresh_all().await?;
         self.note_backlog().await;
         for desk in self.all_desks() {
-            self.load_known(&desk).await?;
+            // Until it is heard, any purchase is taken for one that may be known.
+            if let Err(fault) = self.load_known(&desk).await {
+                self.faulted(&fault);
+            }
         }
-        self.mend_gates().await
+        Ok(())
     }
 
     /// Rebuilds the gates that are not whole, after one wait for the consumer for all of them.
@@ -240,6 +265,14 @@ impl Engine {
         Ok(())
     }
 
+    /// The desk of a sale; one that another node has just made is read.
+    pub(super) async fn known_desk(&self, sale: SaleId) -> Result<Option<Arc<Desk>>, Fault> {
+        match self.desk(sale) {
+            Some(desk) => Ok(Some(desk)),
+            None => self.fresh_desk(sale).await,
+        }
+    }
+
     async fn fresh_desk(&self, sale: SaleId) -> Result<Option<Arc<Desk>>, Fault> {
         // A sale that opens "now" by the ledger's clock is open when this node has opened it.
         self.read_time().await?;
@@ -261,15 +294,29 @@ impl Engine {
         self.desks.read().expect("no code panics while it holds the desks").values().map(Arc::clone).collect()
     }
 
-    /// Goes on putting the ledger's ids into a sale's filter.
+    /// Goes on putting the ids that ledger and gate know into a sale's filter: first all rows, then all holds, and then, where
+    /// others write too, what is new.
     async fn load_known(&self, desk: &Desk) -> Result<(), Fault> {
         for _ in 0..KNOWN_PAGES {
             let after = match desk.loading() {
                 Loading::Begin => None,
                 Loading::At(at) => Some(at),
-                // All rows of an exclusive ledger were put in when this node recorded them.
+                Loading::Holds => {
+                    if self.load_held(desk).await? {
+                        desk.load_known(std::iter::empty(), Loading::Done);
+                    }
+                    return Ok(());
+                }
+                // All that comes now comes by this node.
                 Loading::Done if self.stores.ledger.is_exclusive() => return Ok(()),
-                Loading::Done => return self.load_newest(desk).await,
+                Loading::Done => {
+                    let at_us = self.stores.clock.elapsed_us();
+                    // Holds first: what ended as a row between the two is found as a row.
+                    if self.load_held(desk).await? && self.load_newest(desk).await? {
+                        desk.knows_all_of(at_us);
+                    }
+                    return Ok(());
+                }
             };
             let page = self.stores.ledger.page(desk.id, after, self.settings.page_max).await?;
             if after.is_none()
@@ -277,15 +324,36 @@ impl Engine {
             {
                 desk.learn_newest(newest.ask.digest);
             }
-            desk.load_known(page.orders.iter().map(|order| order.ask.digest), page.next.map_or(Loading::Done, Loading::At));
+            desk.load_known(page.orders.iter().map(|order| order.ask.digest), page.next.map_or(Loading::Holds, Loading::At));
         }
         Ok(())
     }
 
-    /// Puts the rows that other nodes made since the last pass into a loaded filter.
-    async fn load_newest(&self, desk: &Desk) -> Result<(), Fault> {
+    /// Puts what the gate holds into the filter, from where the last pass ended. `true`: to its end.
+    async fn load_held(&self, desk: &Desk) -> Result<bool, Fault> {
+        if !desk.sale().status.has_gate() {
+            return Ok(true);
+        }
+        let Some(fence) = desk.fence() else { return Ok(false) };
+        for _ in 0..HELD_PAGES {
+            let Ok(page) = self.stores.gate.holds(fence, desk.heard(fence.epoch), self.settings.page_max).await? else {
+                desk.is_stale_under(fence);
+                return Ok(false);
+            };
+            desk.remember(page.holds.iter().map(|ask| ask.digest));
+            let Some(next) = page.next else { return Ok(true) };
+            desk.heard_up_to(fence.epoch, next);
+        }
+        Ok(false)
+    }
+
+    /// Puts the rows that other nodes made since the last pass into a loaded filter. `true`: all of them.
+    async fn load_newest(&self, desk: &Desk) -> Result<bool, Fault> {
+        if !desk.sale().status.has_gate() {
+            // Nobody buys in a draft, and all of an archive was recorded before it was one.
+            return Ok(true);
+        }
         let (seen, mut after, mut newest) = (desk.newest(), None, None);
-        let at_us = self.stores.clock.elapsed_us();
         for _ in 0..KNOWN_PAGES {
             let page = self.stores.ledger.page(desk.id, after, self.settings.page_max).await?;
             newest = newest.or_else(|| page.orders.first().map(|order| order.ask.digest));
@@ -297,12 +365,11 @@ impl Engine {
                 if let Some(newest) = newest {
                     desk.learn_newest(newest);
                 }
-                desk.knows_all_of(at_us);
-                return Ok(());
+                return Ok(true);
             }
         }
         // More than one pass can read: any id may be known until all is loaded again.
         desk.load_known(std::iter::empty(), Loading::Begin);
-        Ok(())
+        Ok(false)
     }
 }

@@ -85,7 +85,7 @@ impl Engine {
 
     /// One walk over all holds of a sale, of every age. `None`: the gate is not whole, or there is no such sale.
     pub async fn reconcile(&self, sale: SaleId) -> Result<Option<Reconciled>, Fault> {
-        let Some(desk) = self.desk(sale) else { return Ok(None) };
+        let Some(desk) = self.known_desk(sale).await? else { return Ok(None) };
         let Some(fence) = desk.fence() else { return Ok(None) };
         let mut sum = Reconciled::default();
         self.complete_movements(&desk, fence, &mut sum).await?;

@@ -19,7 +19,8 @@ pub struct Settings {
     pub drain_ms: u64,
     /// How long one node's rebuild keeps the others away.
     pub lease_ms: u64,
-    /// A sold-out fact lapses unless the gate confirmed it within this time.
+    /// A sold-out fact lapses unless the gate confirmed it within this time. A node that shares its ledger and has not heard of
+    /// the others' purchases, or of their sales, for as long takes any for one that may be known.
     pub fact_ms: u64,
     /// Most purchases in one batch.
     pub batch_max: usize,

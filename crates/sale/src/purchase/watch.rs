@@ -158,7 +158,11 @@ mod tests {
                 watch.tell(vec![order(version)]);
                 for (waiter, &above) in waiters.iter_mut().zip(above) {
                     let first = if above < 2 { 2 } else { 3 };
-                    assert_eq!(told(waiter), (version == first && above < version).then_some(version), "above {above} of version {version}");
+                    assert_eq!(
+                        told(waiter),
+                        (version == first && above < version).then_some(version),
+                        "above {above} of version {version}"
+                    );
                 }
             }
         }
@@ -167,7 +171,8 @@ mod tests {
     #[test]
     fn the_ledger_is_asked_for_an_order_now_and_then_and_for_so_many_at_once() {
         let watch = Watch::default();
-        let ids: Vec<_> = ["a", "b", "c"].map(|who| OrderId { digest: contract::ask(order(1).sale, who, 1).digest, ..order(1).id() }).into();
+        let ids: Vec<_> =
+            ["a", "b", "c"].map(|who| OrderId { digest: contract::ask(order(1).sale, who, 1).digest, ..order(1).id() }).into();
         let mut waiters: Vec<_> = ids.iter().map(|&id| watch.expect(id, 0, 1_000, 900_000)).collect();
         assert_eq!(watch.turn(1_000 + ASK_EVERY_US - 1, 9), []);
         let first = watch.turn(1_000 + ASK_EVERY_US, 2);

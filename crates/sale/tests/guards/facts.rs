@@ -272,3 +272,80 @@ fn c22_a_fact_lives_as_long_as_it_is_said_to() {
         },
     );
 }
+
+#[test]
+fn a8_what_another_node_holds_is_looked_up_by_all() {
+    for (page_max, crowd) in [(3, 7), (100, 7)] {
+        alone(
+            crowd,
+            move |settings, _| settings.page_max = page_max,
+            move |world, engine, sale| async move {
+                let other = node(&world, 2, |settings| settings.page_max = page_max).await;
+                other.watch_pass().await.unwrap();
+                for n in 0..crowd {
+                    // Held, and no message is recorded.
+                    buys(&engine, wish(sale, &format!("b{n}"), "k", 1)).await;
+                    other.watch_pass().await.unwrap();
+                }
+                assert_eq!(buys(&other, wish(sale, "next", "k", 1)).await, Answer::Refused(Refusal::SoldOut { left: 0 }));
+                for n in 0..crowd {
+                    let told = buys(&other, wish(sale, &format!("b{n}"), "k", 1)).await;
+                    assert!(matches!(told, Answer::Processing { .. }), "b{n} holds a unit and is told {told:?}");
+                }
+                // A process that comes now reads all of it before it refuses anybody by a fact.
+                let fresh = node(&world, 3, |settings| settings.page_max = page_max).await;
+                for _ in 0..3 {
+                    let told = buys(&fresh, wish(sale, "b0", "k", 1)).await;
+                    assert!(matches!(told, Answer::Processing { .. }), "{told:?}");
+                    fresh.watch_pass().await.unwrap();
+                }
+                assert_eq!(buys(&fresh, wish(sale, "next", "k", 1)).await, Answer::Refused(Refusal::SoldOut { left: 0 }));
+            },
+        );
+    }
+}
+
+#[test]
+fn a_pass_reads_new_rows_and_not_all_of_them_again() {
+    alone(
+        200,
+        |_, _| {},
+        |world, engine, sale| async move {
+            for n in 0..90 {
+                confirmed(&world, &engine, sale, &format!("b{n}"), "k").await;
+            }
+            let other = node(&world, 2, |_| {}).await;
+            let pages = || world.calls().iter().filter(|call| **call == "ledger.page").count();
+            // Thirty pages, twenty a pass.
+            for _ in 0..3 {
+                other.watch_pass().await.unwrap();
+            }
+            for _ in 0..3 {
+                let before = pages();
+                confirmed(&world, &engine, sale, &format!("new-{before}"), "k").await;
+                other.watch_pass().await.unwrap();
+                assert_eq!(pages() - before, 1, "the first page has a row that was seen");
+            }
+        },
+    );
+}
+
+#[test]
+fn a_rebuild_of_one_sale_keeps_no_node_from_hearing_of_the_others() {
+    alone(
+        3,
+        |settings, _| settings.drain_ms = 5_000,
+        |world, engine, sale| async move {
+            // A backlog that nobody records, and a gate that is gone.
+            buys(&engine, wish(sale, "ann", "k", 1)).await;
+            world.gate().wipe();
+            engine.create(&terms("s2"), 5, "op").await.unwrap().unwrap();
+            let reads = || world.calls().iter().filter(|call| **call == "ledger.sales").count();
+            let (before, since_us) = (reads(), world.clock.elapsed_us());
+            engine.watch_pass().await.unwrap();
+            assert!(world.clock.elapsed_us() - since_us >= 5_000_000, "it waited for the consumer");
+            assert!(reads() - before >= 9, "{} reads of the sales in five seconds", reads() - before);
+            assert!(!engine.sale(sale).unwrap().recovering);
+        },
+    );
+}

@@ -185,7 +185,10 @@ fn a40_who_pays_late_is_told_when_the_wait_is_over_and_not_before() {
             engine.patience_pass().await;
             assert!(poll_once(&mut paid).is_none(), "its message is on its way");
             engine.record_pass(0).await.unwrap();
-            assert!(matches!(paid.await, Ok(Paid::Bought(order)) if order.status == Status::Paid));
+            let Ok(Paid::Bought(bought)) = paid.await else { panic!() };
+            assert_eq!(bought.status, Status::Paid);
+            let expired = row(&world, paying.order).await.unwrap();
+            assert!(bought.ask.asked_at > expired.created_at, "it was asked for when it was paid for");
         },
     );
 }
