@@ -38,7 +38,7 @@ use sale::ports::{Clock as _, Decision, Fence, Gate, Half, Ledger, Paid, Paying,
 use sale::purchase::{Answer, Cancelled, Engine, Operated, Settings, Shown, Stocked, Stores, Wish};
 use sale::words::*;
 use sim::faulty::{Fate, Faulty, Plan};
-use sim::{DAWN, World, buyer, poll_once, settings, terms};
+use sim::{DAWN, NodeClock, World, buyer, poll_once, settings, terms};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -63,25 +63,9 @@ fn stores(world: &World, group: u32) -> Stores {
     }
 }
 
-/// A node's own clock, which may run ahead.
-struct Ahead {
-    clock: Arc<sale::memory::ManualClock>,
-    ahead_us: AtomicU64,
-}
-
-#[async_trait::async_trait]
-impl sale::ports::Clock for Ahead {
-    fn elapsed_us(&self) -> u64 {
-        self.clock.elapsed_us() + self.ahead_us.load(Ordering::Relaxed)
-    }
-    async fn sleep_us(&self, us: u64) {
-        self.clock.sleep_us(us).await;
-    }
-}
-
 /// A node whose clock has jumped ahead since it last asked the ledger for its time.
 async fn node_ahead(world: &World, by_us: u64) -> Arc<Engine> {
-    let clock = Arc::new(Ahead { clock: Arc::clone(&world.clock), ahead_us: AtomicU64::new(0) });
+    let clock = Arc::new(NodeClock { world: Arc::clone(&world.clock), ahead_us: AtomicU64::new(0) });
     let stores = Stores { clock: Arc::clone(&clock) as _, ..stores(world, 7) };
     let engine = Engine::new(stores, settings(), 77, &[(1, SECRET.to_vec())]);
     engine.start().await.expect("the stores answer");

@@ -4,24 +4,15 @@
 
 use sale::order::Status;
 use sale::ports::{Paid, Paying};
-use sale::purchase::{Answer, Cancelled, Operated};
+use sale::purchase::{Answer, Cancelled};
 use sale::words::*;
-use sim::{World, terms};
+use sim::World;
 use std::rc::Rc;
 
 /// A world with one node and one open sale.
 fn open_sale(units: i64, edit: impl FnOnce(&mut Terms)) -> (Rc<World>, SaleId) {
     let world = World::new(None);
-    let mut terms = terms("s1");
-    edit(&mut terms);
-    let sale = terms.id;
-    let opener = Rc::clone(&world);
-    world.start(1);
-    world.run_script(async move {
-        opener.ask(1, move |engine| async move { engine.create(&terms, units, "op").await }).await.unwrap().unwrap().unwrap();
-        let opened = opener.ask(1, move |engine| async move { engine.open(sale).await }).await.unwrap().unwrap();
-        assert!(matches!(opened, Operated::Done(_)), "{opened:?}");
-    });
+    let sale = world.open_sale(1, units, edit);
     (world, sale)
 }
 

@@ -6,6 +6,7 @@ use crate::executor::Random;
 use async_trait::async_trait;
 use sale::memory::MemoryQueue;
 use sale::ports::*;
+use sale::words::BatchId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -36,10 +37,10 @@ struct State {
     manners: Manners,
     random: Random,
     halves: BTreeMap<String, Half>,
-    /// What is delivered although the queue itself has no such message, or not again.
+    /// What the queue is to deliver although nobody sent it, or not again; as messages of their own.
     extra: Vec<Vec<u8>>,
-    /// Extras that were given out, until they are given back.
-    given: BTreeMap<u64, Vec<u8>>,
+    /// Extras that the queue has taken.
+    taken: u64,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -60,14 +61,8 @@ impl Broker {
     /// One that behaves well.
     pub fn new(inner: Arc<MemoryQueue>, seed: u64) -> Arc<Self> {
         let random = Random::new(seed ^ 0xB0B);
-        let state = State {
-            manners: Manners::default(),
-            random,
-            halves: BTreeMap::new(),
-            extra: Vec::new(),
-            given: BTreeMap::new(),
-            counts: BTreeMap::new(),
-        };
+        let state =
+            State { manners: Manners::default(), random, halves: BTreeMap::new(), extra: Vec::new(), taken: 0, counts: BTreeMap::new() };
         Arc::new(Self { inner, state: Mutex::new(state) })
     }
 
@@ -81,6 +76,24 @@ impl Broker {
         self.misbehave(Manners::default());
     }
 
+    /// Extras that are to be delivered now, with their numbers; and how long there is to wait for more.
+    fn extra_due(&self, wait_ms: u64) -> (Vec<(u64, Vec<u8>)>, u64) {
+        let mut state = self.lock();
+        let manners = state.manners;
+        if state.random.chance(manners.poison) {
+            state.count("poison");
+            let bytes = (0..state.random.below(40)).map(|_| state.random.next() as u8).collect();
+            state.extra.push(bytes);
+        }
+        let mut due = Vec::new();
+        while !state.extra.is_empty() && (manners == Manners::default() || state.random.chance(30)) {
+            let at = state.random.below(state.extra.len() as u64) as usize;
+            state.taken += 1;
+            due.push((state.taken, state.extra.swap_remove(at)));
+        }
+        (due, if state.extra.is_empty() { wait_ms } else { 0 })
+    }
+
     /// How often it did what.
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
         self.lock().counts.clone()
@@ -91,11 +104,8 @@ impl Broker {
     }
 }
 
-const EXTRA: &str = "extra-";
-
-fn extra_of(handle: &Handle) -> Option<u64> {
-    handle.0.strip_prefix(EXTRA)?.parse().ok()
-}
+/// The process that extras are from.
+const NOBODY: u64 = u64::MAX;
 
 #[async_trait]
 impl Queue for Broker {
@@ -156,7 +166,12 @@ impl Queue for Broker {
     }
 
     async fn receive(&self, max: usize, wait_ms: u64) -> Result<Vec<Message>, Fault> {
-        let wait_ms = if self.lock().extra.is_empty() { wait_ms } else { 0 };
+        let (extra, wait_ms) = self.extra_due(wait_ms);
+        for (number, body) in extra {
+            let half = sale::ports::Half { batch: BatchId { node: NOBODY, number }, tag: String::new(), body };
+            let receipt = self.inner.prepare(half).await?;
+            self.inner.settle(receipt, Verdict::Commit).await;
+        }
         let mut messages = self.inner.receive(max, wait_ms).await?;
         let mut late = Vec::new();
         {
@@ -171,18 +186,6 @@ impl Queue for Broker {
                 }
                 !hold_back
             });
-            if state.random.chance(manners.poison) {
-                state.count("poison");
-                let bytes = (0..state.random.below(40)).map(|_| state.random.next() as u8).collect();
-                state.extra.push(bytes);
-            }
-            while messages.len() < max && !state.extra.is_empty() && (manners == Manners::default() || state.random.chance(30)) {
-                let at = state.random.below(state.extra.len() as u64) as usize;
-                let body = state.extra.swap_remove(at);
-                let number = state.given.len() as u64 + 1;
-                state.given.insert(number, body.clone());
-                messages.push(Message { handle: Handle(format!("{EXTRA}{number}")), body, deliveries: 2 });
-            }
             if manners.disorder {
                 for at in (1..messages.len()).rev() {
                     let other = state.random.below(at as u64 + 1) as usize;
@@ -201,11 +204,6 @@ impl Queue for Broker {
     }
 
     async fn later(&self, handles: Vec<Handle>, delay_ms: u64) {
-        {
-            let mut state = self.lock();
-            let back: Vec<_> = handles.iter().filter_map(extra_of).filter_map(|number| state.given.get(&number).cloned()).collect();
-            state.extra.extend(back);
-        }
         self.inner.later(handles, delay_ms).await;
     }
 

@@ -3,12 +3,11 @@
 
 use sale::memory::ManualClock;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// Small, fast, and the same everywhere.
@@ -43,17 +42,35 @@ impl Random {
 /// Tasks that live and die together.
 pub type Group = u32;
 
-struct Flag(AtomicBool);
+/// The numbers of tasks that were woken, in their order; some may be gone.
+type Woken = Arc<Mutex<Vec<usize>>>;
 
-impl Wake for Flag {
+struct Bell {
+    task: usize,
+    woken: Woken,
+}
+
+impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Release);
+        wake(&self.woken, self.task);
+    }
+}
+
+fn lock(woken: &Woken) -> MutexGuard<'_, Vec<usize>> {
+    woken.lock().expect("nobody panics with it")
+}
+
+fn wake(woken: &Woken, task: usize) {
+    let mut woken = lock(woken);
+    if let Err(place) = woken.binary_search(&task) {
+        woken.insert(place, task);
     }
 }
 
 struct Task {
     group: Group,
-    woken: Arc<Flag>,
+    number: usize,
+    waker: Waker,
     future: Pin<Box<dyn Future<Output = ()>>>,
 }
 
@@ -61,12 +78,15 @@ struct Task {
 pub struct Executor {
     clock: Arc<ManualClock>,
     random: Option<Rc<Random>>,
-    tasks: RefCell<BTreeMap<u64, Task>>,
+    /// By number; those that are over leave their place empty.
+    tasks: RefCell<Vec<Option<Task>>>,
     born: RefCell<Vec<Task>>,
     killed: RefCell<Vec<Group>>,
     frozen: RefCell<BTreeSet<Group>>,
-    ready: RefCell<Vec<u64>>,
-    next: Cell<u64>,
+    woken: Woken,
+    /// Those that can go on, in a list that is kept from step to step.
+    ready: RefCell<Vec<usize>>,
+    next: Cell<usize>,
 }
 
 impl Executor {
@@ -79,6 +99,7 @@ impl Executor {
             born: RefCell::default(),
             killed: RefCell::default(),
             frozen: RefCell::default(),
+            woken: Woken::default(),
             ready: RefCell::default(),
             next: Cell::new(0),
         })
@@ -86,8 +107,9 @@ impl Executor {
 
     /// Adds a task to a group.
     pub fn spawn(&self, group: Group, future: impl Future<Output = ()> + 'static) {
-        let woken = Arc::new(Flag(AtomicBool::new(true)));
-        self.born.borrow_mut().push(Task { group, woken, future: Box::pin(future) });
+        let number = self.next.replace(self.next.get() + 1);
+        let waker = Waker::from(Arc::new(Bell { task: number, woken: Arc::clone(&self.woken) }));
+        self.born.borrow_mut().push(Task { group, number, waker, future: Box::pin(future) });
     }
 
     /// All tasks of the group are gone before anything else runs.
@@ -113,16 +135,16 @@ impl Executor {
         self.frozen.borrow_mut().remove(&group);
     }
 
-    /// Runs until `done` says so. `Err`: `steps_max` steps were not enough, or nothing can ever happen again.
+    /// Runs until `done`, which is asked before every step, says so. `Err`: `steps_max` steps were not enough, or nothing can ever happen again.
     ///
     /// # Errors
     /// Why the condition never held.
     pub fn run_until(&self, steps_max: u64, done: impl Fn() -> bool) -> Result<u64, &'static str> {
         for step in 0..steps_max {
-            self.births_and_deaths();
             if done() {
                 return Ok(step);
             }
+            self.births_and_deaths();
             self.find_ready();
             let ready = self.ready.borrow();
             let Some(&first) = ready.first() else {
@@ -133,38 +155,40 @@ impl Executor {
             };
             let id = self.random.as_ref().map_or(first, |random| ready[random.below(ready.len() as u64) as usize]);
             drop(ready);
-            let mut task = self.tasks.borrow_mut().remove(&id).expect("it was there a moment ago");
-            task.woken.0.store(false, Ordering::Release);
-            let waker = Waker::from(Arc::clone(&task.woken));
-            if task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
-                self.tasks.borrow_mut().insert(id, task);
+            let mut task = self.tasks.borrow_mut()[id].take().expect("it was there a moment ago");
+            lock(&self.woken).retain(|&woken| woken != id);
+            if task.future.as_mut().poll(&mut Context::from_waker(&task.waker)).is_pending() {
+                self.tasks.borrow_mut()[id] = Some(task);
             }
         }
         Err("too many steps")
     }
 
-    /// Lists the tasks that can go on, in a list that is kept from step to step.
     fn find_ready(&self) {
-        let (frozen, mut ready) = (self.frozen.borrow(), self.ready.borrow_mut());
+        let (frozen, tasks, mut ready) = (self.frozen.borrow(), self.tasks.borrow(), self.ready.borrow_mut());
         ready.clear();
-        let tasks = self.tasks.borrow();
-        let can = |task: &Task| task.woken.0.load(Ordering::Acquire) && !frozen.contains(&task.group);
-        ready.extend(tasks.iter().filter(|(_, task)| can(task)).map(|(&id, _)| id));
+        lock(&self.woken).retain(|&id| {
+            let Some(task) = &tasks[id] else { return false };
+            if !frozen.contains(&task.group) {
+                ready.push(id);
+            }
+            true
+        });
     }
 
     fn births_and_deaths(&self) {
         let killed = std::mem::take(&mut *self.killed.borrow_mut());
         if !killed.is_empty() {
-            let mut dead = Vec::new();
-            let mut tasks = self.tasks.borrow_mut();
-            let ids: Vec<u64> = tasks.iter().filter(|(_, task)| killed.contains(&task.group)).map(|(&id, _)| id).collect();
-            dead.extend(ids.iter().filter_map(|id| tasks.remove(id)));
-            drop(tasks);
+            let is_dead = |task: &Task| killed.contains(&task.group);
+            let dead: Vec<_> = self.tasks.borrow_mut().iter_mut().filter_map(|task| task.take_if(|task| is_dead(task))).collect();
             drop(dead);
         }
-        for task in self.born.borrow_mut().drain(..) {
-            let id = self.next.replace(self.next.get() + 1);
-            self.tasks.borrow_mut().insert(id, task);
+        let (mut tasks, mut born) = (self.tasks.borrow_mut(), self.born.borrow_mut());
+        tasks.resize_with(self.next.get(), || None);
+        for task in born.drain(..) {
+            wake(&self.woken, task.number);
+            let place = task.number;
+            tasks[place] = Some(task);
         }
     }
 }

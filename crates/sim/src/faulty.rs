@@ -30,7 +30,7 @@ pub enum Fate {
     Slow(u64),
     /// It is done at once, and its answer is on its way for this long.
     SlowReply(u64),
-    /// The caller is told that nobody knows, and it is done this much later.
+    /// The caller is told that nobody knows, and it is done this much later; of holds only.
     Later(u64),
 }
 
@@ -112,6 +112,16 @@ impl<P: ?Sized> Faulty<P> {
         // Every call is a moment at which others may go first.
         pause().await;
         let fate = self.plan.fate(call, self.group);
+        self.meets(fate, call, about, done).await
+    }
+
+    async fn meets<T: Send + Debug>(
+        &self,
+        fate: Fate,
+        call: &'static str,
+        about: impl FnOnce() -> About,
+        done: impl Future<Output = Result<T, Fault>> + Send,
+    ) -> Result<T, Fault> {
         let about = self.history.is_kept().then(about);
         let done = async {
             let answer = done.await;
@@ -128,7 +138,8 @@ impl<P: ?Sized> Faulty<P> {
         match fate {
             Fate::Pass => done.await,
             Fate::Refuse => Err(Fault::none(format!("{call}: refused by the plan"))),
-            Fate::Drop | Fate::Later(_) => Err(Fault::unknown(format!("{call}: lost by the plan"))),
+            Fate::Drop => Err(Fault::unknown(format!("{call}: lost by the plan"))),
+            Fate::Later(_) => unreachable!("{call}: only a hold arrives after its caller gave up"),
             Fate::LoseReply => {
                 let _ = done.await;
                 pause().await;
@@ -179,7 +190,7 @@ impl Gate for Faulty<dyn Gate> {
     }
     async fn hold(&self, fence: Fence, batch: &Batch) -> Result<Fenced<(Held, Fact)>, Fault> {
         pause().await;
-        let fate = self.plan.fate("gate.hold.network", self.group);
+        let fate = self.plan.fate("gate.hold", self.group);
         if let Fate::Later(us) = fate {
             let (inner, batch) = (self.inner(), batch.clone());
             let (history, group) = (Arc::clone(&self.history), self.group);
@@ -195,7 +206,7 @@ impl Gate for Faulty<dyn Gate> {
             self.late.lock().expect("nobody panics with it").push((us, Box::pin(late)));
             return Err(Fault::unknown("gate.hold: on its way for long"));
         }
-        self.around("gate.hold", || About::asks(&batch.asks).of(batch.id), self.inner().hold(fence, batch)).await
+        self.meets(fate, "gate.hold", || About::asks(&batch.asks).of(batch.id), self.inner().hold(fence, batch)).await
     }
     async fn decision_or_void(&self, fence: Fence, batch: BatchId) -> Result<Fenced<Decision>, Fault> {
         self.around("gate.decision_or_void", || About::nobody().of(batch), self.inner().decision_or_void(fence, batch)).await

@@ -3,17 +3,14 @@
 //! The list of calls is not typed in: a run without failures writes it down. Knows no seed; the same life with the same blows
 //! ends the same.
 
-use crate::World;
 use crate::executor::Group;
 use crate::faulty::Fate;
-use crate::terms;
+use crate::{REST_US, World, terms};
 use futures_util::future::{join, join_all};
-use sale::books::Verdict;
 use sale::order::{Order, Status};
-use sale::ports::{Clock as _, Paid, Paying, Queue as _, Refunding, Withdrawal};
+use sale::ports::{Clock as _, Paid, Paying, Refunding, Withdrawal};
 use sale::purchase::{Answer, Cancelled, Operated, Shown, Stocked};
 use sale::words::*;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// What fails.
@@ -95,42 +92,24 @@ pub fn live(life: Life, blows: &[(usize, Blow)], keep: bool) -> Lived {
             None => Fate::Pass,
         }
     });
-    let ended = catch_unwind(AssertUnwindSafe(|| {
+    world.catching(|| {
         (1..=life.nodes).for_each(|node| world.start(node));
+        world.watch();
         let script = Rc::clone(&world);
         world.run_script(async move { Script { world: script, life, calm, step: 0 }.run().await });
-        let calls = world.calls();
-        world.heal();
-        (calls, rest(&world))
-    }));
-    let (calls, failure) = ended.unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
-        (world.calls(), Some(format!("panic: {}", what.unwrap_or_default())))
     });
+    let calls = world.calls();
+    if world.failure().is_none() {
+        world.catching(|| {
+            world.heal();
+            let resting = Rc::clone(&world);
+            world.run_script(async move { resting.comes_to_rest(REST_US / 8).await });
+        });
+    }
+    let failure = world.failure().map(|failure| failure.what);
     let history = failure.as_ref().filter(|_| keep).map(|failure| world.history.of(failure, sale, 120)).unwrap_or_default();
     world.executor.clear();
     Lived { calls, failure, history }
-}
-
-/// Waits until every law was checked and holds, for at most forty seconds.
-fn rest(world: &Rc<World>) -> Option<String> {
-    const STEP_US: u64 = 5_000_000;
-    let mut last = None;
-    for _ in 0..8 {
-        let waits = Rc::clone(world);
-        world.run_script(async move { waits.clock.sleep_us(STEP_US).await });
-        let report = world.audit_now(true);
-        let whole = report.laws.iter().all(|(_, verdict)| *verdict == Verdict::Holds);
-        let left = crate::poll_once(world.queue.backlog()).and_then(Result::ok).unwrap_or_default();
-        last = (!whole)
-            .then(|| format!("{:?} {:?}", report.breaches, report.laws))
-            .or_else(|| world.contradictions().pop())
-            .or_else(|| (left.halves + left.committed > 0).then(|| format!("left in the queue: {left:?}")));
-        if last.is_none() {
-            break;
-        }
-    }
-    last
 }
 
 struct Script {
@@ -227,6 +206,8 @@ impl Script {
         let withdrawal = Withdrawal { key: "w1".parse().unwrap(), units: 3, actor: "op".into(), reason: "a broken one".into() };
         operate!(self, [withdrawal] engine => engine.withdraw(sale, &withdrawal).await, Stocked::Done(_));
         operate!(self, [] engine => engine.reconcile(sale).await, _);
+        // A rebuild makes gate and ledger agree, whatever was wrong with them: so they must before.
+        world.comes_to_rest(0).await;
         operate!(self, [] engine => engine.rebuild(sale).await, _);
 
         // Held before the rebuild, ended after it. One unit is left: two are too many.
@@ -242,6 +223,7 @@ impl Script {
         assert!(matches!(paid, Paid::Settled(_)) || !self.calm, "{paid:?}");
         let ann = anns[0].id();
         operate!(self, [] engine => engine.refund(ann).await, Refunding::Refunded(_) | Refunding::NotPaid(_));
+        world.comes_to_rest(0).await;
         operate!(self, [] engine => engine.close_sale(sale).await, Operated::Done(_));
     }
 

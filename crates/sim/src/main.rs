@@ -4,9 +4,10 @@
 
 use sale::books::Law;
 use sim::Counts;
+use sim::REST_US;
 use sim::exhaustive::{pairs, tell as tell_pairs};
 use sim::life::Life;
-use sim::schedule::{Plan, REST_US, run, tell};
+use sim::schedule::{Plan, run, tell};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;

@@ -2,7 +2,6 @@
 //! verbs and draw what they do from the seed.
 
 use crate::World;
-use sale::books::Report;
 use sale::ports::{Clock as _, Paying, Withdrawal};
 use sale::purchase::{Answer, Shown};
 use sale::words::*;
@@ -75,6 +74,11 @@ pub async fn shopper(world: Rc<World>, sale: SaleId, nodes: u32, n: u64) {
         }
         _ => drop(world.show(any_node(&world, nodes), id, &who, None).await),
     }
+    if world.random.chance(20) {
+        // Whatever became of it: the key still names this order.
+        world.clock.sleep_us(world.random.below(5_000_000)).await;
+        world.buy(any_node(&world, nodes), sale, &who, &key, quantity, 0).await;
+    }
 }
 
 /// Restocks, withdraws, rebuilds, reconciles, pauses; each twice under one key now and then.
@@ -111,12 +115,14 @@ pub async fn operator(world: Rc<World>, sale: SaleId, nodes: u32) {
 }
 
 /// Audits through a node now and then, as in life: gate and ledger are read at two instants while others act.
-pub async fn auditor(world: Rc<World>, nodes: u32, found: impl Fn(Report)) {
+pub async fn auditor(world: Rc<World>, nodes: u32) {
     for _ in 0..6 {
         world.clock.sleep_us(world.random.below(2_000_000)).await;
         if let Some(Ok(report)) = world.ask(any_node(&world, nodes), |engine| async move { engine.audit(None).await }).await {
             world.fates.count("audit by a node");
-            found(report);
+            if let Some(failure) = world.judge(&report, "an audit by a node") {
+                world.fails(failure);
+            }
         }
     }
 }

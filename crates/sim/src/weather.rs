@@ -19,6 +19,8 @@ pub struct Weather {
     pub refuse: u64,
     /// A call or its reply is lost.
     pub lose: u64,
+    /// The gate is asked what it decided of a batch, and the question or its answer is lost: the decision stays unknown.
+    pub lose_decision: u64,
     /// A call or its reply takes up to two seconds.
     pub slow: u64,
     /// A hold arrives up to three seconds after its caller gave up.
@@ -43,9 +45,10 @@ pub struct Weather {
 pub type Kind = (&'static str, fn(&mut Weather));
 
 /// What can be turned off, one by one, to find what a failure needs.
-pub const KINDS: [Kind; 14] = [
+pub const KINDS: [Kind; 15] = [
     ("refused calls", |w| w.refuse = 0),
     ("lost calls and replies", |w| w.lose = 0),
+    ("lost decisions", |w| w.lose_decision = 0),
     ("slow calls", |w| w.slow = 0),
     ("late holds", |w| w.late_hold = 0),
     ("crashes", |w| w.crash = 0),
@@ -71,6 +74,7 @@ impl Weather {
         Self {
             refuse: some(3),
             lose: often(some(3)),
+            lose_decision: some(50),
             slow: some(5),
             late_hold: some(10),
             crash: some(1),
@@ -94,7 +98,8 @@ impl Weather {
     #[must_use]
     pub fn by_messages_alone(self) -> Self {
         let broker = Manners { drop_half: 0, ..self.broker };
-        Self { refuse: self.refuse, lose: self.lose, slow: self.slow, broker, messages_only: true, ..Self::default() }
+        let Self { refuse, lose, lose_decision, slow, .. } = self;
+        Self { refuse, lose, lose_decision, slow, broker, messages_only: true, ..Self::default() }
     }
 
     /// What happens to a call.
@@ -103,14 +108,17 @@ impl Weather {
         if self.messages_only && !CARRY.contains(&call) {
             return Fate::Pass;
         }
-        if call == "gate.hold.network" {
-            return if random.chance(self.late_hold) { Fate::Later(random.below(3_000_000)) } else { Fate::Pass };
+        if call == "gate.hold" && random.chance(self.late_hold) {
+            return Fate::Later(random.below(3_000_000));
+        }
+        if call == "gate.decision_or_void" && random.chance(self.lose_decision) {
+            return [Fate::Drop, Fate::LoseReply][random.below(2) as usize];
         }
         match random.below(1_000) {
             n if n < self.crash => [Fate::DieBefore, Fate::DieAfter][random.below(2) as usize],
             n if self.refuse > 0 && (10..10 + self.refuse * 10).contains(&n) => Fate::Refuse,
             n if (100..100 + self.lose * 10).contains(&n) => [Fate::Drop, Fate::LoseReply][random.below(2) as usize],
-            n if (200..200 + self.slow * 10).contains(&n) => {
+            n if (500..500 + self.slow * 10).contains(&n) => {
                 [Fate::Slow, Fate::SlowReply][random.below(2) as usize](random.below(2_000_000))
             }
             _ => Fate::Pass,

@@ -68,7 +68,7 @@ fn without_faults_nothing_fails_and_no_fault_is_counted() {
 
 #[test]
 fn a_seed_decides_everything() {
-    for seed in 0..30 {
+    for seed in 0..200 {
         let ends = [run(&Plan::of(seed), false), run(&Plan::of(seed), false), run(&Plan::of(seed), true)];
         let what = |end: &sim::schedule::End| (end.us, end.purchases, end.faults.clone(), end.statuses.clone());
         assert_eq!(what(&ends[0]), what(&ends[1]), "seed {seed}");

@@ -72,13 +72,12 @@ impl Watch {
 
     /// Answers those whose patience is over or who hung up; names the orders that the ledger should be asked for.
     fn turn(&self, now_us: u64, max: usize) -> Vec<OrderId> {
-        let mut ask = Vec::new();
-        lock(&self.waiting).retain(|&id, waiters| {
-            let (over, mut rest): (Vec<_>, Vec<_>) =
+        let (mut waiting, mut ask) = (lock(&self.waiting), Vec::new());
+        waiting.retain(|&id, waiters| {
+            let (over, rest): (Vec<_>, Vec<_>) =
                 std::mem::take(waiters).into_iter().partition(|waiter| waiter.until_us <= now_us || waiter.reply.is_closed());
             over.into_iter().for_each(|waiter| drop(waiter.reply.send(Outcome::Processing)));
-            if ask.len() < max && rest.iter().any(|waiter| waiter.asked_us + ASK_EVERY_US <= now_us) {
-                rest.iter_mut().for_each(|waiter| waiter.asked_us = now_us);
+            if rest.iter().any(|waiter| waiter.asked_us + ASK_EVERY_US <= now_us) {
                 ask.push(id);
             }
             *waiters = rest;
@@ -86,6 +85,10 @@ impl Watch {
         });
         // A table's order is drawn when the process starts; what is asked must not depend on it.
         ask.sort_unstable();
+        ask.truncate(max);
+        for id in &ask {
+            waiting.entry(*id).and_modify(|waiters| waiters.iter_mut().for_each(|waiter| waiter.asked_us = now_us));
+        }
         ask
     }
 }

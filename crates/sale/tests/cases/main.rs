@@ -18,20 +18,7 @@ use std::sync::Arc;
 /// A world with this many nodes and one open sale.
 fn open_sale(nodes: u32, units: i64, edit: impl FnOnce(&mut Terms)) -> (Rc<World>, SaleId) {
     let world = World::new(None);
-    let mut terms = terms("s1");
-    edit(&mut terms);
-    let sale = terms.id;
-    let opener = Rc::clone(&world);
-    (1..=nodes).for_each(|node| world.start(node));
-    world.run_script(async move {
-        opener.ask(1, move |engine| async move { engine.create(&terms, units, "op").await }).await.unwrap().unwrap().unwrap();
-        let opened = opener.ask(1, move |engine| async move { engine.open(sale).await }).await.unwrap().unwrap();
-        assert!(matches!(opened, Operated::Done(_)), "{opened:?}");
-        // Until every node has seen it.
-        while (1..=nodes).any(|node| !opener.sees_whole(node, sale)) {
-            opener.clock.sleep_us(10_000).await;
-        }
-    });
+    let sale = world.open_sale(nodes, units, edit);
     (world, sale)
 }
 

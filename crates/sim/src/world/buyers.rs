@@ -1,17 +1,46 @@
 //! What buyers do, and what they are told: the shadow of the world that the laws about tales are judged by.
 
-use super::{NATURE, World, buyer};
+use super::{NATURE, World, buyer, poll_once, terms};
 use crate::executor::Group;
 use crate::history::{About, brief};
 use futures_util::future::{Either, select};
 use sale::books::{Tale, Told};
-use sale::ports::Clock as _;
-use sale::purchase::{Answer, Cancelled, Shown, Wish};
+use sale::ports::{Clock as _, Fault, Fence, Gate as _, Ledger as _};
+use sale::purchase::{Answer, Cancelled, Operated, Shown, Wish};
 use sale::words::*;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
+/// Where a purchase stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// It has a row, live or dead.
+    Row,
+    /// The gate of this epoch holds it.
+    Hold(Epoch),
+}
+
 impl World {
+    /// Starts so many nodes and opens a sale of so many units; comes back when every node has seen it.
+    pub fn open_sale(self: &Rc<Self>, nodes: Group, units: i64, edit: impl FnOnce(&mut Terms)) -> SaleId {
+        let mut terms = terms("s1");
+        edit(&mut terms);
+        let sale = terms.id;
+        (1..=nodes).for_each(|node| self.start(node));
+        let world = Rc::clone(self);
+        self.run_script(async move {
+            world.ask(1, move |engine| async move { engine.create(&terms, units, "op").await }).await.unwrap().unwrap().unwrap();
+            while !matches!(world.ask(1, move |engine| async move { engine.open(sale).await }).await, Some(Ok(Operated::Done(_)))) {
+                world.clock.sleep_us(100_000).await;
+            }
+            while (1..=nodes).any(|node| !world.sees_whole(node, sale)) {
+                world.clock.sleep_us(10_000).await;
+            }
+        });
+        sale
+    }
+
     /// One try of a purchase; what the buyer is told is remembered.
     pub async fn buy(&self, group: Group, sale: SaleId, who: &str, key: &str, quantity: u32, wait_ms: u64) -> Option<Answer> {
         self.buy_within(group, sale, who, key, quantity, wait_ms, None).await
@@ -35,9 +64,7 @@ impl World {
         // Until it is answered, a try is one that was told nothing.
         self.told(id, who, quantity, Told::Nothing, None);
         let at = self.tales.borrow()[&id].told.len() - 1;
-        // For as long as a fact may live on another node, that node may not know the purchase.
-        let lag_us = self.settings.fact_ms * 1_000;
-        let shown_live = self.shown_live.borrow().get(&id).is_some_and(|&at_us| self.clock.elapsed_us() > at_us + lag_us);
+        let has_answer = self.is_known_to_all(id);
         let clock = Arc::clone(&self.clock);
         let tried = self.ask(group, move |engine| async move {
             let buys = pin!(engine.buy(wish));
@@ -50,8 +77,8 @@ impl World {
         let answer = tried.await.flatten();
         self.history
             .note(NATURE, &About::ids(&[id]), || format!("{who}/{key} asks node {group} for {quantity} and is told {}", brief(&answer)));
-        if let (true, Some(Answer::Refused(refusal))) = (shown_live, &answer) {
-            self.contradictions.borrow_mut().push(format!("{id}: was shown, and then refused: {refusal:?}"));
+        if let (true, Some(Answer::Refused(refusal))) = (has_answer && self.stands(id).is_some(), &answer) {
+            self.found("one answer", format!("{id}: has a row or is held, and was refused: {refusal:?}"));
         }
         let (told, amount) = match &answer {
             None => (Told::Nothing, None),
@@ -60,9 +87,6 @@ impl World {
             Some(Answer::Refused(_)) => (Told::Refused, None),
             Some(Answer::Busy(_)) => (Told::Busy, None),
         };
-        if matches!(told, Told::Row(status) if status.is_live()) {
-            self.shown_live.borrow_mut().entry(id).or_insert(self.clock.elapsed_us());
-        }
         let mut tales = self.tales.borrow_mut();
         let tale = tales.get_mut(&id).expect("the try stands there");
         tale.told[at] = told;
@@ -111,9 +135,37 @@ impl World {
         tale.amount = amount.or(tale.amount);
     }
 
-    /// Purchases that were shown and then refused: one purchase has one answer.
-    pub fn contradictions(&self) -> Vec<String> {
-        self.contradictions.borrow().clone()
+    /// Whether the purchase has stood somewhere for longer than a fact may live on a node that does not know it. Asked at each
+    /// try, so that it is known since when.
+    fn is_known_to_all(&self, id: OrderId) -> bool {
+        let (mut noticed, now_us) = (self.noticed.borrow_mut(), self.clock.elapsed_us());
+        let Some(place) = self.stands(id) else {
+            noticed.remove(&id);
+            return false;
+        };
+        let (was, since_us) = noticed.entry(id).or_insert((place, now_us));
+        if let (Place::Hold(before), Place::Hold(now)) = (*was, place)
+            && before != now
+        {
+            // Held anew in another epoch: it was nowhere for a while.
+            *since_us = now_us;
+        }
+        *was = place;
+        now_us > *since_us + self.settings.fact_ms * 1_000
+    }
+
+    /// Where a purchase stands now.
+    fn stands(&self, id: OrderId) -> Option<Place> {
+        let now = poll_once(async {
+            if self.ledger.orders(&[id]).await?.into_iter().flatten().next().is_some() {
+                return Ok(Some(Place::Row));
+            }
+            let Some(sale) = self.ledger.sale(id.sale).await? else { return Ok(None) };
+            let fence = Fence { sale: id.sale, epoch: sale.epoch, run: sale.run };
+            let held = self.gate().held(fence, &[id.digest]).await?;
+            Ok::<_, Fault>(held.ok().and_then(|held| held.into_iter().flatten().next()).map(|_| Place::Hold(sale.epoch)))
+        });
+        now.expect("stores in memory answer at once").expect("they do not fail")
     }
 
     /// What all buyers were told.

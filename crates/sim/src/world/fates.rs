@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A node's own time, which may be ahead of the world's and never goes back.
-pub(super) struct NodeClock {
-    pub(super) world: Arc<ManualClock>,
-    pub(super) ahead_us: AtomicU64,
+pub struct NodeClock {
+    /// The world's.
+    pub world: Arc<ManualClock>,
+    /// How far ahead of it.
+    pub ahead_us: AtomicU64,
 }
 
 #[async_trait]

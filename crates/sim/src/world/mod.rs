@@ -8,13 +8,16 @@ mod rest;
 
 pub use fates::{Counts, Fates};
 pub use paths::PATHS;
+pub use rest::{Failure, REST_US};
 
 use crate::broker::Broker;
 use crate::executor::{Executor, Group, Random, pause};
 use crate::faulty::{Fate, Faulty, Late, Plan};
 use crate::history::History;
-use fates::{NodeClock, lock};
-use sale::books::Tale;
+use buyers::Place;
+pub use fates::NodeClock;
+use fates::lock;
+use sale::books::{Law, Tale};
 use sale::memory::{ManualClock, Memory, MemoryGate, MemoryLedger, MemoryQueue, QueueSettings};
 use sale::ports::{Clock, Gate, Ledger, Queue};
 use sale::purchase::{Engine, Settings, Stores};
@@ -56,7 +59,7 @@ pub struct World {
     pub settings: Settings,
     /// Nodes reconcile. Without it, what goes by messages must come to its end by messages.
     pub reconciles: bool,
-    /// The gate lives in its node's memory and dies with it.
+    /// One node, whose gate lives in its memory and dies with it, and whose ledger belongs to it alone.
     pub embedded: bool,
     nodes: RefCell<BTreeMap<Group, Node>>,
     started: RefCell<BTreeSet<Group>>,
@@ -67,9 +70,12 @@ pub struct World {
     healed: Cell<bool>,
     late: Arc<Mutex<Vec<Late>>>,
     tales: RefCell<BTreeMap<OrderId, Tale>>,
-    /// When a purchase was shown as live for the first time.
-    shown_live: RefCell<BTreeMap<OrderId, u64>>,
-    contradictions: RefCell<Vec<String>>,
+    /// Where a purchase was seen to stand, and since when.
+    noticed: RefCell<BTreeMap<OrderId, (Place, u64)>>,
+    /// The first thing that was found wrong.
+    failure: RefCell<Option<Failure>>,
+    /// Laws that are not looked at: to test the simulator itself.
+    pub blind_to: Vec<Law>,
 }
 
 struct Node {
@@ -152,8 +158,9 @@ impl World {
             settings: settings(),
             embedded: false,
             reconciles: true,
-            shown_live: RefCell::default(),
-            contradictions: RefCell::default(),
+            noticed: RefCell::default(),
+            failure: RefCell::default(),
+            blind_to: Vec::new(),
             fates: Arc::new(fates),
             clock,
             queue,
@@ -161,31 +168,48 @@ impl World {
             random,
         };
         edit(&mut world);
+        if world.embedded {
+            world.ledger.promise_exclusive();
+        }
         let world = Rc::new(world);
         let nature = Rc::clone(&world);
         world.executor.spawn(NATURE, async move { nature.turn().await });
         world
     }
 
-    /// Time passes for the ledger, late calls happen, the dead are buried.
+    /// Time passes for the ledger, late calls happen.
     async fn turn(&self) {
         loop {
             self.clock.sleep_us(20_000).await;
             self.ledger.set_now(DAWN.after_ms((self.clock.elapsed_us() / 1_000 + self.ledger_ahead_ms.get()) as i64));
-            let dead = std::mem::take(&mut *lock(&self.fates.dead));
-            for group in dead {
-                self.kill(group);
-                // A death that a fault had decided before all faults ended.
-                if self.healed.get() {
-                    self.start(group);
-                }
-            }
             for (us, call) in std::mem::take(&mut *lock(&self.late)) {
                 let clock = Arc::clone(&self.clock);
                 self.executor.spawn(NATURE, async move {
                     clock.sleep_us(us).await;
                     call.await;
                 });
+            }
+        }
+    }
+
+    /// Runs everybody until `done` says so. A process that dies of a call does nothing after it.
+    ///
+    /// # Errors
+    /// As [`Executor::run_until`].
+    pub fn run_until(&self, steps_max: u64, done: impl Fn() -> bool) -> Result<u64, &'static str> {
+        self.executor.run_until(steps_max, || {
+            self.bury();
+            done()
+        })
+    }
+
+    fn bury(&self) {
+        let dead = std::mem::take(&mut *lock(&self.fates.dead));
+        for group in dead {
+            self.kill(group);
+            // A death that a fault had decided before all faults ended.
+            if self.healed.get() {
+                self.start(group);
             }
         }
     }
