@@ -20,6 +20,9 @@ struct Case {
     layers: Vec<String>,
     /// What the due layers wait for; empty when none is due.
     waits: String,
+    /// The window is another flow's too, which does not exist yet: its tests are of the flow `queued`.
+    #[serde(default)]
+    flow: Option<String>,
     tests: Vec<Test>,
 }
 
@@ -87,10 +90,18 @@ fn print(table: &Table) {
         if !due.is_empty() {
             println!("            waits for {}", case.waits);
         }
+        if let Some(flow) = &case.flow {
+            println!("            due again when there is the flow {flow}");
+        }
     }
     let all = table.case.len();
     let by_layer: Vec<String> = layers.iter().map(|(layer, (covered, all))| format!("{layer} {covered}/{all}")).collect();
-    println!("\ncases: {whole} covered in every layer, {partly} in some, {} due, of {all} ({})", all - whole - partly, by_layer.join(", "));
+    let again = table.case.iter().filter(|case| case.flow.is_some()).count();
+    println!(
+        "\ncases: {whole} covered in every layer, {partly} in some, {} due, of {all} ({}); {again} are due again in a flow that does not exist yet",
+        all - whole - partly,
+        by_layer.join(", ")
+    );
 }
 
 fn shortened(text: &str, most: usize) -> String {

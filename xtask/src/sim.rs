@@ -25,8 +25,6 @@ struct Planted {
 struct Bug {
     name: String,
     what: String,
-    /// Seeds within which it must be caught, if it is a rare one.
-    seeds: Option<u64>,
     /// Why no law needs what this bug leaves out.
     survives: Option<String>,
     edit: Vec<Edit>,
@@ -88,8 +86,7 @@ pub fn planted(root: &Path, only: &[String]) -> Result<(), String> {
     }
     println!("{:<42} {:<10} {:>6}", "planted bug", "caught by", "seeds");
     for (at, bug) in list.bug.iter().enumerate().filter(|(_, bug)| only.is_empty() || only.iter().any(|word| bug.name.contains(word))) {
-        let seeds = bug.seeds.unwrap_or(SEEDS);
-        let said = look(&simulator, at + 1, seeds, None)?;
+        let said = look(&simulator, at + 1, SEEDS, None)?;
         let caught = said.strip_prefix("caught after ").and_then(|rest| {
             let (seeds, rest) = rest.split_once(" schedules by seed ")?;
             let (_, rest) = rest.split_once(": ")?;
@@ -97,13 +94,13 @@ pub fn planted(root: &Path, only: &[String]) -> Result<(), String> {
         });
         match (caught, &bug.survives) {
             (Some((after, laws)), None) => println!("{:<42} {laws:<10} {after:>6}  {}", bug.name, bug.what),
-            (None, Some(why)) => println!("{:<42} {:<10} {seeds:>6}  {}: {why}", bug.name, "–", bug.what),
+            (None, Some(why)) => println!("{:<42} {:<10} {SEEDS:>6}  {}: {why}", bug.name, "–", bug.what),
             (Some((after, laws)), Some(_)) => {
                 println!("{:<42} {laws:<10} {after:>6}  {} (said to survive)", bug.name, bug.what);
                 wrong.push(format!("{:?} is said to survive and is caught", bug.name));
             }
             (None, None) => {
-                println!("{:<42} {:<10} {seeds:>6}  {} SURVIVES", bug.name, "–", bug.what);
+                println!("{:<42} {:<10} {SEEDS:>6}  {} SURVIVES", bug.name, "–", bug.what);
                 wrong.push(format!("{:?} survives: a law is missing, or nobody needs what it leaves out", bug.name));
             }
         }

@@ -218,7 +218,7 @@ async fn demo_sales(engine: &Arc<Engine>) -> Result<(), Exit> {
     Ok(())
 }
 
-fn demo_terms(id: SaleId, title: &str, opens_at: Time) -> Terms {
+pub(crate) fn demo_terms(id: SaleId, title: &str, opens_at: Time) -> Terms {
     Terms {
         id,
         title: title.to_owned(),

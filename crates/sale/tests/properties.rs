@@ -59,7 +59,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn an_amount_is_price_times_quantity_and_never_overflows(minor in any::<i64>(), units in any::<u32>()) {
+    fn prices_and_quantities_are_what_lies_within_their_limits(minor in any::<i64>(), units in any::<u32>()) {
         let (price, quantity) = (Price::new(minor), Quantity::new(units));
         prop_assert_eq!(price.is_ok(), (0..=UNIT_PRICE_MAX).contains(&minor));
         prop_assert_eq!(quantity.is_ok(), (1..=QUANTITY_MAX).contains(&units));

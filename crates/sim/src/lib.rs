@@ -1,6 +1,6 @@
 //! The protocol under every failure that has a name: a world of stores in memory, single-threaded, in virtual time, in which
 //! one seed decides everything. Whole sales run in it, with faults of every part, and are audited by the laws of
-//! `sale::books` at every step and at rest.
+//! `sale::books` ten times a second and at rest.
 //!
 //! It knows the protocol's verbs and what buyers are told, nothing of sockets, disks or products. It is no part of the server.
 

@@ -5,6 +5,7 @@ use crate::http::problem::Code;
 use crate::http::{App, Door, admin, auth, public};
 use crate::serve;
 use crate::tasks::Tasks;
+use crate::up::demo_terms;
 use adapters::embedded::clock::date;
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -13,7 +14,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sale::memory::{MemoryGate, MemoryLedger, MemoryQueue, QueueSettings};
 use sale::ports::Clock;
 use sale::purchase::{Engine, Stores};
-use sale::words::{RunId, SaleId, Terms};
+use sale::words::{RunId, Terms};
 use sha2::Sha256;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::time::{Instant, timeout};
 
 /// Requests to one server, before a fresh one is made and the laws are looked at.
-const REQUESTS: u32 = 50;
+const REQUESTS: usize = 50;
 const SECRET: &[u8] = b"a webhook's secret of many bytes";
 const OPERATOR: &str = "an operator's key";
 
@@ -46,8 +47,7 @@ pub fn heard() -> BTreeMap<String, u64> {
 pub fn request(bytes: &[u8]) {
     let Some((&how, rest)) = bytes.split_first() else { return };
     SERVER.with_borrow_mut(|slot| {
-        let mut server = slot.take().filter(|server| server.asked < REQUESTS).unwrap_or_else(Server::new);
-        server.asked += 1;
+        let mut server = slot.take().filter(|server| server.asked.len() < REQUESTS).unwrap_or_else(Server::new);
         let request = server.dressed(how, rest);
         let door = if how & 1 == 0 { server.buyers.clone() } else { server.operators.clone() };
         let limits = &server.config.http;
@@ -67,20 +67,29 @@ pub fn request(bytes: &[u8]) {
             };
             tokio::join!(asking, connection).0
         });
-        check(&heard, &request);
-        if server.asked == REQUESTS {
+        server.asked.push(request);
+        check(&heard, &server.asked);
+        if server.asked.len() == REQUESTS {
             let report = server.runtime.block_on(server.engine.audit(None)).expect("stores in memory answer");
             assert!(report.breaches.is_empty(), "{:?}", report.breaches);
+            let stopped = server.engine.sales().into_iter().find_map(|view| view.sale.stopped.clone());
+            assert_eq!(stopped, None, "nobody's word stops a sale");
         }
         *slot = Some(server);
     });
 }
 
-/// Every answer is one of HTTP/1.1, none is an internal error, and a problem says which.
-fn check(heard: &[u8], request: &[u8]) {
+/// A whole head is answered; every answer is one of HTTP/1.1 and whole, none is an internal error, and a problem says which.
+/// `asked`: all that this server was asked, since what it answers to the last may depend on the others.
+fn check(heard: &[u8], asked: &[Vec<u8>]) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let told = || format!("{:?} to the last of {:?}", text(heard), asked.iter().map(|request| text(request)).collect::<Vec<_>>());
+    let request = asked.last().map_or(&[][..], Vec::as_slice);
+    let mut fields = [httparse::EMPTY_HEADER; 64];
+    let is_whole = matches!(httparse::Request::new(&mut fields).parse(request), Ok(httparse::Status::Complete(_)));
+    assert!(!heard.is_empty() || !is_whole, "no answer: {}", told());
     let mut rest = heard;
     while !rest.is_empty() {
-        let told = || format!("{:?} to {:?}", String::from_utf8_lossy(heard), String::from_utf8_lossy(request));
         let mut fields = [httparse::EMPTY_HEADER; 32];
         let mut head = httparse::Response::new(&mut fields);
         let Ok(httparse::Status::Complete(length)) = head.parse(rest) else { panic!("no head: {}", told()) };
@@ -90,12 +99,15 @@ fn check(heard: &[u8], request: &[u8]) {
         let number = |value: &[u8]| std::str::from_utf8(value).ok()?.parse::<usize>().ok();
         // A stream of events, or a connection that was given up: its length is the rest.
         let body = &rest[length..];
+        let length_said = field("content-length").and_then(number);
         // The answer to a HEAD says a length and has no body.
         if body.is_empty() || body.starts_with(b"HTTP/1.1 ") {
+            assert!(length_said.unwrap_or(0) == 0 || find(request, b"HEAD ").is_some(), "no body: {}", told());
             rest = body;
             continue;
         }
-        let body = field("content-length").and_then(number).map_or(body, |length| &body[..length.min(body.len())]);
+        assert!(length_said.is_none_or(|length| length <= body.len()), "half a body: {}", told());
+        let body = &body[..length_said.unwrap_or(body.len())];
         let kind = field("content-type").unwrap_or_default();
         if kind.starts_with(b"application/problem+json") {
             let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_else(|e| panic!("{e}: {}", told()));
@@ -103,7 +115,8 @@ fn check(heard: &[u8], request: &[u8]) {
             let known = Code::ALL.iter().find(|known| known.as_str() == code).unwrap_or_else(|| panic!("no such code: {}", told()));
             assert_eq!((problem["status"].as_u64(), known.status()), (Some(u64::from(status)), status), "{}", told());
         }
-        let code = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|body| Some(body["code"].as_str()?.to_owned()));
+        let body_is = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+        let code = body_is["code"].as_str().or_else(|| body_is["accepted"]["told"].is_u64().then_some("audited with tales"));
         HEARD.with_borrow_mut(|heard| *heard.entry(format!("{status} {}", code.unwrap_or_default())).or_default() += 1);
         if field("content-length").is_none() && status != 204 && status != 304 {
             break;
@@ -119,7 +132,7 @@ struct Server {
     token: String,
     buyers: Door,
     operators: Door,
-    asked: u32,
+    asked: Vec<Vec<u8>>,
 }
 
 impl Server {
@@ -147,13 +160,13 @@ impl Server {
             let app = App::new(engine.clone(), clock, tasks.clone(), &config, true, 1);
             tasks.run_engine(&engine);
             engine.start().await.expect("stores in memory answer");
-            let terms = terms();
+            let terms = Terms { holdback: 1, ..demo_terms("demo".parse().expect("an id"), "Butter hotcake", date().after_ms(-1_000)) };
             engine.create(&terms, 100, "op").await.expect("stores in memory answer").expect("a new sale");
             engine.open(terms.id).await.expect("stores in memory answer");
             app.started.store(true, Ordering::Release);
             (engine, public(app.clone()), admin(app))
         });
-        Self { runtime, engine, config, token, buyers, operators, asked: 0 }
+        Self { runtime, engine, config, token, buyers, operators, asked: Vec::new() }
     }
 
     /// The request with what only who knows a secret can say.
@@ -192,26 +205,6 @@ impl Server {
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
-}
-
-fn terms() -> Terms {
-    let id: SaleId = "demo".parse().expect("an id");
-    let opens_at = date().after_ms(-1_000);
-    Terms {
-        id,
-        title: "Butter hotcake".to_owned(),
-        campaign: String::new(),
-        goods_type: "goods".to_owned(),
-        sku: "demo-1".to_owned(),
-        unit_price: sale::words::Price::new(990).expect("a price"),
-        currency: "CNY".parse().expect("a currency"),
-        holdback: 1,
-        limit_per_buyer: 2,
-        quantity_max: 2,
-        opens_at,
-        closes_at: opens_at.after_ms(3_600_000),
-        pay_within_s: 900,
-    }
 }
 
 /// The runtime's time, which goes on by itself when everybody waits.

@@ -113,7 +113,15 @@ mod tests {
     fn c40_c41_any_bytes_are_answered_by_the_protocol_of_http_and_break_no_law() {
         survives("http");
         let heard = super::http::heard();
-        for kind in ["201 confirmed", "202 processing", "400 invalid_request", "401 unauthorized", "404 not_found", "408 request_timeout"] {
+        for kind in [
+            "201 confirmed",
+            "202 processing",
+            "400 invalid_request",
+            "401 unauthorized",
+            "404 not_found",
+            "408 request_timeout",
+            "200 audited with tales",
+        ] {
             assert!(heard.contains_key(kind), "nobody was answered {kind}: {heard:?}");
         }
     }

@@ -13,6 +13,15 @@ async fn rows_of(world: &World, sale: SaleId) -> usize {
     world.ledger.books(sale).await.unwrap().unwrap().orders.len()
 }
 
+/// The first calls of this name fail, in this way.
+fn fail_times(world: &World, name: &'static str, times: u32, fate: Fate) {
+    let mut calls = 0;
+    world.fates(move |call, _| {
+        calls += u32::from(call == name);
+        if call == name && calls <= times { fate } else { Fate::Pass }
+    });
+}
+
 #[test]
 fn c04_a_commit_that_arrives_after_a_rollback_records_nothing_twice_and_what_nobody_committed_never_comes() {
     let (world, sale) = open_sale(2, 1, |_| {});
@@ -157,22 +166,15 @@ fn b8_what_the_ledger_refuses_gives_its_unit_back_once() {
 }
 
 #[test]
-fn b9_b10_b11_b12_a_record_is_whole_or_nothing_whatever_becomes_of_its_caller() {
+fn b9_a_row_and_its_unit_go_together_whatever_becomes_of_the_record() {
     for fate in [Fate::Refuse, Fate::Drop, Fate::DieBefore, Fate::LoseReply, Fate::DieAfter] {
         let (world, sale) = open_sale(1, 2, |_| {});
         let w = Rc::clone(&world);
         world.run(async move {
-            // Fifteen times is more often than a broker checks; twice is enough where a node dies of it.
-            let (mut records, times) = (0, if matches!(fate, Fate::DieBefore | Fate::DieAfter) { 2 } else { 20 });
-            w.fates(move |call, _| match call {
-                "ledger.record" => {
-                    records += 1;
-                    if records <= times { fate } else { Fate::Pass }
-                }
-                _ => Fate::Pass,
-            });
-            let mut rows = 0;
+            let times = if matches!(fate, Fate::DieBefore | Fate::DieAfter) { 2 } else { 20 };
+            fail_times(&w, "ledger.record", times, fate);
             drop(w.buy(1, sale, "ann", "k", 1, 0).await);
+            let mut rows = 0;
             for _ in 0..400 {
                 if !w.is_up(1) {
                     w.start(1);
@@ -183,10 +185,76 @@ fn b9_b10_b11_b12_a_record_is_whole_or_nothing_whatever_becomes_of_its_caller() 
                 assert_eq!(left, 2 - rows as i64, "{fate:?}: a row without its unit, or a unit without its row");
             }
             assert_eq!(rows, 1, "{fate:?}");
-            assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Confirmed, "{fate:?}: the same key finds it");
             one_unit_is_left(&w, 1, sale).await;
         });
     }
+}
+
+#[test]
+fn b10_a_record_whose_outcome_is_unknown_for_long_loses_neither_the_order_nor_its_unit() {
+    let (world, sale) = open_sale(1, 2, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        // More often than a broker checks back, and nobody repairs: the message alone must do it.
+        let mut records = 0;
+        w.fates(move |call, _| match call {
+            "ledger.record" => {
+                records += 1;
+                if records <= 20 { Fate::Drop } else { Fate::Pass }
+            }
+            "gate.holds" => Fate::Refuse,
+            _ => Fate::Pass,
+        });
+        assert!(matches!(w.buy(1, sale, "ann", "k", 1, 0).await, Some(Answer::Processing { .. })));
+        w.clock.sleep_us(30_000_000).await;
+        assert_eq!(sources(&w, id(sale, "ann", "k")).await, [Source::Message]);
+        w.fates(|_, _| Fate::Pass);
+        assert_eq!(row(&w, 1, sale, "ann", "k", 1).await.status, Status::Confirmed);
+        one_unit_is_left(&w, 1, sale).await;
+    });
+}
+
+#[test]
+fn b11_a_node_that_dies_between_the_deduct_and_the_commit_loses_neither_the_order_nor_its_unit() {
+    let (world, sale) = open_sale(2, 2, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        let mut holds = 0;
+        w.fates(move |call, group| match call {
+            "gate.hold" if group == 1 => {
+                holds += 1;
+                if holds == 1 { Fate::DieAfter } else { Fate::Pass }
+            }
+            "gate.holds" => Fate::Refuse,
+            _ => Fate::Pass,
+        });
+        assert_eq!(w.buy(1, sale, "ann", "k", 1, 0).await, None, "its node is gone");
+        w.clock.sleep_us(10_000_000).await;
+        // Another node was asked what became of the half message, and the gate's record answered.
+        assert_eq!(sources(&w, id(sale, "ann", "k")).await, [Source::Message]);
+        w.fates(|_, _| Fate::Pass);
+        assert_eq!(row(&w, 2, sale, "ann", "k", 1).await.status, Status::Confirmed);
+        one_unit_is_left(&w, 2, sale).await;
+    });
+}
+
+#[test]
+fn b12_who_is_not_told_of_the_commit_is_told_no_failure_and_finds_the_order_by_the_same_key() {
+    let (world, sale) = open_sale(1, 2, |_| {});
+    let w = Rc::clone(&world);
+    world.run(async move {
+        // Recorded each time, and nobody hears of it.
+        fail_times(&w, "ledger.record", 6, Fate::LoseReply);
+        let told = w.buy(1, sale, "ann", "k", 1, 200).await;
+        assert!(matches!(told, Some(Answer::Processing { .. } | Answer::Row(_))), "{told:?}");
+        for _ in 0..8 {
+            let again = w.buy(1, sale, "ann", "k", 1, 0).await;
+            assert!(matches!(&again, Some(Answer::Row(order)) if order.status == Status::Confirmed), "{again:?}");
+            w.clock.sleep_us(700_000).await;
+        }
+        assert_eq!((rows_of(&w, sale).await, w.ledger.sale(sale).await.unwrap().unwrap().left), (1, 1));
+        one_unit_is_left(&w, 1, sale).await;
+    });
 }
 
 #[test]

@@ -153,3 +153,21 @@ fn c38_raises_go_to_the_gate_in_their_order_or_not_at_all() {
         },
     );
 }
+
+#[test]
+fn an_operators_verb_finds_a_sale_that_another_node_has_just_made() {
+    alone(
+        1,
+        |_, _| {},
+        |world, engine, _| async move {
+            let other = node(&world, 2, |_| {}).await;
+            let sale = terms("s2").id;
+            engine.create(&terms("s2"), 5, "op").await.unwrap().unwrap();
+            assert!(matches!(engine.open(sale).await, Ok(Operated::Done(_))));
+            let less = Withdrawal { key: "w1".parse().unwrap(), units: 1, actor: "op".into(), reason: "less".into() };
+            assert_eq!(other.withdraw(sale, &less).await, Ok(Stocked::Recovering), "it has not asked that sale's gate yet");
+            assert!(matches!(other.restock(sale, &"r1".parse().unwrap(), 2, "op", "more").await, Ok(Stocked::Done(_))));
+            assert_eq!(other.restock(terms("s3").id, &"r1".parse().unwrap(), 2, "op", "more").await, Ok(Stocked::NoSale));
+        },
+    );
+}
