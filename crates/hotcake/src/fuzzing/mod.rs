@@ -1,6 +1,7 @@
 //! Whatever reads bytes from outside, each as a function of these bytes that panics when a promise is broken: for the fuzz
 //! targets, and for a bounded run in the tests. Not in the release build.
 
+mod files;
 mod http;
 mod parts;
 
@@ -8,13 +9,14 @@ mod parts;
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("message", parts::message),
     ("ticket", parts::ticket),
     ("token", parts::token),
     ("command", parts::command),
     ("config", parts::config),
     ("http", http::request),
+    ("files", files::files),
 ];
 
 #[cfg(test)]
@@ -25,6 +27,8 @@ mod tests {
     const ROUNDS: u64 = 40_000;
     /// A request goes through a server.
     const REQUESTS: u64 = 4_000;
+    /// The stores are opened each time.
+    const OPENINGS: u64 = 300;
 
     /// The inputs that a target begins with: `fuzz/seeds/NAME/*`.
     fn seeds(name: &str) -> Vec<Vec<u8>> {
@@ -79,7 +83,12 @@ mod tests {
         let (_, target) = TARGETS.into_iter().find(|(known, _)| *known == name).expect("a target");
         let (seeds, mut random) = (seeds(name), Random(0x0DDB_1A5E_5BAD_5EED));
         seeds.iter().for_each(|seed| target(seed));
-        for _ in 0..if name == "http" { REQUESTS } else { ROUNDS } {
+        let rounds = match name {
+            "http" => REQUESTS,
+            "files" => OPENINGS,
+            _ => ROUNDS,
+        };
+        for _ in 0..rounds {
             target(&changed(&mut random, &seeds));
         }
     }
@@ -107,6 +116,11 @@ mod tests {
     #[test]
     fn any_bytes_are_a_configuration_or_say_what_is_wrong() {
         survives("config");
+    }
+
+    #[test]
+    fn c34_any_damage_of_the_stores_files_is_refused_by_name_or_changes_nothing() {
+        survives("files");
     }
 
     #[test]

@@ -287,36 +287,19 @@ impl Engine {
         (!alone).then(|| self.stores.clock.elapsed_us().saturating_sub(self.settings.fact_ms * 1_000))
     }
 
-    /// Takes a time that the ledger showed some time ago: it is not earlier now.
-    fn note_time(&self, time: Time) {
-        self.set_time(time, None);
-    }
-
     /// Asks for the ledger's clock. It lies between the answer and the answer plus the time that it took: a node that
     /// believes it to be later runs ahead of it (it stood still in a machine that was suspended, or its clock is fast) and goes
     /// back. Within these bounds a node's idea of it never goes back.
     async fn read_time(&self) -> Result<(), Fault> {
+        const AHEAD_MS: i64 = 100;
         let asked_us = self.stores.clock.elapsed_us();
         let time = self.stores.ledger.now().await?;
         let at_us = self.stores.clock.elapsed_us();
         let latest = time.after_ms((at_us.saturating_sub(asked_us) / 1_000).cast_signed());
-        self.set_time(time, Some(latest));
-        Ok(())
-    }
-
-    /// It is not earlier than `least`; a node that believes it to be well after `most` is wrong.
-    fn set_time(&self, least: Time, most: Option<Time>) {
-        const AHEAD_MS: i64 = 100;
-        let at_us = self.stores.clock.elapsed_us();
         let mut known = lock(&self.ledger_time);
         let idea = known.at(at_us);
-        let time = match most {
-            Some(most) if idea > most.after_ms(AHEAD_MS) => most,
-            Some(_) | None => idea.max(least),
-        };
-        if time != idea {
-            *known = LedgerTime { time, at_us };
-        }
+        *known = LedgerTime { time: if idea > latest.after_ms(AHEAD_MS) { latest } else { idea.max(time) }, at_us };
+        Ok(())
     }
 
     fn note_seq(&self, seq: u64) {

@@ -178,19 +178,15 @@ impl Engine {
     pub(super) async fn record_rows(&self, sheaves: Vec<Sheaf>) -> Result<Vec<Result<Vec<Order>, Unrecordable>>, Fault> {
         let Recorded { sheaves, seq } = self.timed(Stage::Record, self.stores.ledger.record(sheaves)).await?;
         self.note_seq(seq);
-        let (mut rows, mut rejected, mut lag_ms, mut latest) = (0, 0, 0, None);
+        let (mut rows, mut rejected, mut lag_ms) = (0, 0, 0);
         for order in sheaves.iter().flatten().flatten() {
             rows += 1;
             rejected += u64::from(order.status == Status::Rejected);
             lag_ms += u64::try_from(order.created_at.since_ms(order.ask.asked_at)).unwrap_or(0);
-            latest = latest.max(Some(order.created_at));
         }
         self.meters.records.add(rows);
         self.meters.rejected.add(rejected);
         self.meters.lag_ms.add(lag_ms);
-        if let Some(time) = latest {
-            self.note_time(time);
-        }
         for orders in sheaves.iter().flatten() {
             if let Some(desk) = orders.first().and_then(|order| self.desk(order.sale)) {
                 desk.remember(orders.iter().map(|order| order.ask.digest));
