@@ -275,7 +275,8 @@ fn c22_a_fact_lives_as_long_as_it_is_said_to() {
 
 #[test]
 fn a8_what_another_node_holds_is_looked_up_by_all() {
-    for (page_max, crowd) in [(3, 7), (100, 7)] {
+    for (page_max, exclusive) in [(3, false), (100, false), (3, true)] {
+        let crowd = 7;
         alone(
             crowd,
             move |settings, _| settings.page_max = page_max,
@@ -292,7 +293,11 @@ fn a8_what_another_node_holds_is_looked_up_by_all() {
                     let told = buys(&other, wish(sale, &format!("b{n}"), "k", 1)).await;
                     assert!(matches!(told, Answer::Processing { .. }), "b{n} holds a unit and is told {told:?}");
                 }
-                // A process that comes now reads all of it before it refuses anybody by a fact.
+                // A process that comes now reads all of it before it refuses anybody by a fact: also one that writes alone, and
+                // whose gate outlived the process before it.
+                if exclusive {
+                    world.ledger.promise_exclusive();
+                }
                 let fresh = node(&world, 3, |settings| settings.page_max = page_max).await;
                 for _ in 0..3 {
                     let told = buys(&fresh, wish(sale, "b0", "k", 1)).await;
