@@ -243,7 +243,15 @@ mod tests {
             let test = Test { layer: layer.into(), name: name.into(), planted: None };
             let (given, expected) = (String::new(), String::new());
             Table {
-                case: vec![Case { id: "C24".into(), given, expected, layers: vec!["H".into()], waits: "a test".into(), tests: vec![test] }],
+                case: vec![Case {
+                    id: "C24".into(),
+                    given,
+                    expected,
+                    layers: vec!["H".into()],
+                    waits: "a test".into(),
+                    flow: None,
+                    tests: vec![test],
+                }],
             }
         };
         assert!(faults(&table("H", "c24_last_unit"), &found).join("\n").contains("c23_minus_one bears the number C23"));
