@@ -9,6 +9,7 @@
 use super::Engine;
 use super::desk::{Desk, fence_of};
 use super::intake::{Outcome, Pending, id_of};
+use super::orders::Found;
 use super::{Answer, Stage, Wish};
 use crate::admit::{Denied, admit, admit_late};
 use crate::message;
@@ -90,40 +91,25 @@ impl Engine {
     /// What admission denies is said only of a purchase that does not exist already.
     async fn denied(&self, desk: &Desk, id: OrderId, wish: &Wish, known: bool, denied: Denied) -> Answer {
         if known {
-            match self.stores.ledger.orders(&[id]).await {
-                Ok(rows) => {
-                    if let Some(Some(order)) = rows.into_iter().next() {
-                        let same = order.ask.quantity.get() == wish.quantity;
-                        return if same { Answer::Row(Box::new(order)) } else { Answer::Refused(Refusal::Mismatch) };
-                    }
+            match self.find(desk, id).await {
+                Ok(Found::Row(order)) => {
+                    let same = order.ask.quantity.get() == wish.quantity;
+                    return if same { Answer::Row(order) } else { Answer::Refused(Refusal::Mismatch) };
                 }
+                Ok(Found::Hold(held)) if held.quantity.get() != wish.quantity => return Answer::Refused(Refusal::Mismatch),
+                Ok(Found::Hold(held)) => return Answer::Processing { id, ticket: self.tickets.issue(id, &held) },
+                // It may be held: unknown is not "no".
+                Ok(Found::Unclear) if matches!(denied, Denied::Refused(_)) => return Answer::Busy(Busy::Recovering),
+                Ok(Found::Nothing | Found::Unclear) => {}
                 Err(fault) => {
                     self.faulted(&fault);
                     return Answer::Busy(Busy::Overloaded);
                 }
             }
-            if let Some(held) = self.held_ask(desk, id).await {
-                if held.quantity.get() != wish.quantity {
-                    return Answer::Refused(Refusal::Mismatch);
-                }
-                return Answer::Processing { id, ticket: self.tickets.issue(id, &held) };
-            }
         }
         match denied {
             Denied::Refused(refusal) => Answer::Refused(refusal),
             Denied::Busy(busy) => Answer::Busy(busy),
-        }
-    }
-
-    /// The hold of a purchase, if the gate is whole and has one.
-    pub(super) async fn held_ask(&self, desk: &Desk, id: OrderId) -> Option<Ask> {
-        match self.stores.gate.held(desk.fence()?, &[id.digest]).await {
-            Ok(Ok(held)) => held.into_iter().next().flatten(),
-            Ok(Err(_)) => None,
-            Err(fault) => {
-                self.faulted(&fault);
-                None
-            }
         }
     }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What there is of a purchase.
-enum Found {
+pub(super) enum Found {
     Row(Box<Order>),
     /// No row; the gate holds it.
     Hold(Ask),
@@ -73,7 +73,7 @@ impl Engine {
         })
     }
 
-    async fn find(&self, desk: &Desk, id: OrderId) -> Result<Found, Fault> {
+    pub(super) async fn find(&self, desk: &Desk, id: OrderId) -> Result<Found, Fault> {
         if let Some(order) = self.stores.ledger.orders(&[id]).await?.into_iter().next().flatten() {
             return Ok(Found::Row(Box::new(order)));
         }

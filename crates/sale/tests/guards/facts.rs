@@ -111,6 +111,14 @@ fn c31_what_has_ended_is_not_said_of_a_purchase_that_is_held_or_cannot_be_looked
             assert_eq!(buys(&engine, wish(sale, "cat", "k", 1)).await, Answer::Refused(Refusal::Ended));
             refuse(&world, "ledger.orders");
             assert_eq!(buys(&engine, wish(sale, "ann", "k", 1)).await, Answer::Busy(Busy::Overloaded));
+            // The gate does not answer, or is gone: nobody can say that bob holds nothing.
+            refuse(&world, "gate.held");
+            assert_eq!(buys(&engine, wish(sale, "bob", "k", 1)).await, Answer::Busy(Busy::Recovering));
+            heal(&world);
+            world.gate().wipe();
+            for _ in 0..2 {
+                assert_eq!(buys(&engine, wish(sale, "bob", "k", 1)).await, Answer::Busy(Busy::Recovering));
+            }
         },
     );
 }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 /// Where a purchase stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Place {
-    /// It has a row, live or dead.
-    Row,
+    /// It has a row, live or dead; the epoch is the sale's.
+    Row(Epoch),
     /// The gate of this epoch holds it.
     Hold(Epoch),
 }
@@ -144,10 +144,10 @@ impl World {
             return false;
         };
         let (was, since_us) = noticed.entry(id).or_insert((place, now_us));
-        if let (Place::Hold(before), Place::Hold(now)) = (*was, place)
+        if let (Place::Hold(before), Place::Hold(now) | Place::Row(now)) = (*was, place)
             && before != now
         {
-            // Held anew in another epoch: it was nowhere for a while.
+            // The epoch in which it was held is over: it was nowhere for a while.
             *since_us = now_us;
         }
         *was = place;
@@ -157,10 +157,10 @@ impl World {
     /// Where a purchase stands now.
     fn stands(&self, id: OrderId) -> Option<Place> {
         let now = poll_once(async {
-            if self.ledger.orders(&[id]).await?.into_iter().flatten().next().is_some() {
-                return Ok(Some(Place::Row));
-            }
             let Some(sale) = self.ledger.sale(id.sale).await? else { return Ok(None) };
+            if self.ledger.orders(&[id]).await?.into_iter().flatten().next().is_some() {
+                return Ok(Some(Place::Row(sale.epoch)));
+            }
             let fence = Fence { sale: id.sale, epoch: sale.epoch, run: sale.run };
             let held = self.gate().held(fence, &[id.digest]).await?;
             Ok::<_, Fault>(held.ok().and_then(|held| held.into_iter().flatten().next()).map(|_| Place::Hold(sale.epoch)))
