@@ -364,3 +364,34 @@ fn a_rebuild_of_one_sale_keeps_no_node_from_hearing_of_the_others() {
         },
     );
 }
+
+#[test]
+fn a8_what_another_node_recorded_and_released_is_looked_up_too() {
+    alone(
+        7,
+        |_, _| {},
+        |world, engine, sale| async move {
+            let other = node(&world, 2, |_| {}).await;
+            other.watch_pass().await.unwrap();
+            // More rows than a page, none of them with a hold; then the stock goes to others.
+            for n in 0..7 {
+                confirmed(&world, &engine, sale, &format!("b{n}"), "k").await;
+            }
+            for n in 0..7 {
+                assert!(matches!(
+                    engine.cancel(id(sale, &format!("b{n}"), "k"), &buyer(&format!("b{n}")), None).await,
+                    Ok(Cancelled::Done(_))
+                ));
+            }
+            for n in 0..7 {
+                buys(&engine, wish(sale, &format!("c{n}"), "k", 1)).await;
+            }
+            other.watch_pass().await.unwrap();
+            assert_eq!(buys(&other, wish(sale, "next", "k", 1)).await, Answer::Refused(Refusal::SoldOut { left: 0 }));
+            for n in 0..7 {
+                let told = buys(&other, wish(sale, &format!("b{n}"), "k", 1)).await;
+                assert!(matches!(&told, Answer::Row(order) if order.status == Status::Cancelled), "b{n} has a row and is told {told:?}");
+            }
+        },
+    );
+}
