@@ -4,7 +4,6 @@ use crate::machine;
 use crate::steps::{Steps, cargo, run as run_command};
 use crate::{cases, sim, tidy};
 use std::path::Path;
-use std::process::Command;
 
 /// What the page's tests drive: a browser and its driver, as Debian names them.
 const BROWSER: [(&str, &str); 2] = [("chromium", "chromium"), ("chromedriver", "chromium-driver")];
@@ -39,33 +38,10 @@ pub fn run(root: &Path) -> Result<(), String> {
     steps.summary(&left_out)
 }
 
-/// Installs what is missing where that is possible. What stays missing is said aloud, and under CI is a failure.
+/// Installs what is missing: the page's browser, and the servers.
 fn install() -> Result<(), String> {
-    let missing = || BROWSER.iter().filter(|(program, _)| !machine::has(program)).map(|(_, package)| *package).collect::<Vec<_>>();
-    let packages = missing();
-    if packages.is_empty() {
-        println!("nothing is missing");
-        return Ok(());
-    }
-    if machine::is_debian_root() {
-        let apt = |args: &[&str]| run_command(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"));
-        apt(&["update", "-q"])?;
-        apt(&[&["install", "-q", "-y", "--no-install-recommends"], packages.as_slice()].concat())?;
-    }
-    let packages = missing();
-    if packages.is_empty() {
-        return Ok(());
-    }
-    let what = format!(
-        "SKIPPED: the page's tests in a browser; they need {} (Debian: apt install {})",
-        packages.join(" and "),
-        packages.join(" ")
-    );
-    if std::env::var("CI").is_ok_and(|value| value == "true") {
-        return Err(format!("{what}. Under CI=true a skip is a failure."));
-    }
-    println!("{what}. Everything embedded is tested.");
-    Ok(())
+    let browser = BROWSER.iter().filter(|(program, _)| !machine::has(program)).map(|(_, package)| *package);
+    machine::install(&browser.chain(services::install::missing()).collect::<Vec<_>>())
 }
 
 /// The real binary, as a stranger would meet it: a server of its own, a load over TCP, the audit of all laws at its end.

@@ -1,5 +1,6 @@
 //! What machine this is: for figures that would mean nothing without it, and for what may be installed on it.
 
+use crate::steps::run;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -27,6 +28,25 @@ fn field_of(path: &str, name: &str) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let value = text.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_once(':'));
     value.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+}
+
+/// Installs packages where that is possible. What stays missing is said aloud, and under CI is a failure.
+pub fn install(packages: &[&str]) -> Result<(), String> {
+    if packages.is_empty() {
+        println!("nothing is missing");
+        return Ok(());
+    }
+    let what = format!("missing: {0} (Debian: apt install {0})", packages.join(" "));
+    if is_debian_root() {
+        let apt = |args: &[&str]| run(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"));
+        apt(&["update", "-q"])?;
+        return apt(&[&["install", "-q", "-y", "--no-install-recommends"], packages].concat());
+    }
+    if std::env::var("CI").is_ok_and(|value| value == "true") {
+        return Err(format!("{what}. Under CI=true a test that is skipped for it is a failure."));
+    }
+    println!("{what}. Tests that need it are skipped; everything embedded is tested.");
+    Ok(())
 }
 
 /// Whether packages may be installed with apt: root on Debian or what derives from it.

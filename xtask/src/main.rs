@@ -6,6 +6,7 @@ mod cases;
 mod ci;
 mod fuzz;
 mod machine;
+mod services;
 mod sim;
 mod steps;
 mod tidy;
@@ -25,6 +26,9 @@ cargo xtask VERB
                    a sale's life with two failures, at any two moments and in every way: one in EVERY of all such pairs
   sim --planted [NAME …]
                    looks for each planted bug in a copy of the domain, and prints which law caught it after how many seeds
+  services up|down|status|wipe [NAME …] [--set SET]
+  services kill9|stop|cont NAME [--set SET]
+                   Redis, MariaDB and RocketMQ as private processes on ports of their own, several sets side by side
   fuzz [--seconds S] [NAME …]
                    whatever reads bytes from outside, under a fuzzer that is led by coverage, 300 s each
   bench [--long] [--rounds N] [--seconds S] [--connections N] [--out FILE]
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(&root),
         Some("cases") => cases::run(&root),
         Some("sim") => sim::run(&root, &args[1..]),
+        Some("services") => services::run(&root, &args[1..]),
         Some("fuzz") => fuzz::run(&root, &args[1..]),
         Some("bench") => bench::run(&root, &args[1..]),
         Some("help" | "--help" | "-h") => {

@@ -1,0 +1,175 @@
+//! The administration of a broker and a name server: topics and groups are made and looked at, offsets and lag are read.
+
+use crate::Error;
+use crate::remoting::call;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const UPDATE_TOPIC: u32 = 17;
+const UPDATE_BROKER_CONFIG: u32 = 25;
+const GET_ROUTE: u32 = 105;
+const UPDATE_GROUP: u32 = 200;
+const TOPIC_STATS: u32 = 202;
+const PRODUCERS: u32 = 204;
+const CONSUME_STATS: u32 = 208;
+
+/// The longest name of a topic or a group that a broker takes.
+const NAME_MAX: usize = 127;
+
+/// What a topic carries. A broker refuses messages of another kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TopicKind {
+    /// Plain messages.
+    Normal,
+    /// In the order of their message group.
+    Fifo,
+    /// Delivered at a time.
+    Delay,
+    /// Half messages that are committed or rolled back.
+    Transaction,
+}
+
+impl TopicKind {
+    /// The broker's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "NORMAL",
+            Self::Fifo => "FIFO",
+            Self::Delay => "DELAY",
+            Self::Transaction => "TRANSACTION",
+        }
+    }
+}
+
+/// A broker and a name server, at their remoting ports.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    namesrv: String,
+    broker: String,
+    limit: Duration,
+}
+
+impl Admin {
+    /// `namesrv` and `broker`: `host:port` of each; `limit`: for connecting, and again for an answer.
+    pub fn new(namesrv: &str, broker: &str, limit: Duration) -> Self {
+        Self { namesrv: namesrv.to_owned(), broker: broker.to_owned(), limit }
+    }
+
+    /// Makes a topic, or changes its queues. Its kind stays what it was at first.
+    pub async fn create_topic(&self, topic: &str, kind: TopicKind, queues: u32) -> Result<(), Error> {
+        legal(topic)?;
+        let queues = queues.to_string();
+        let fields = json!({
+            "topic": topic, "defaultTopic": "TBW102", "readQueueNums": queues, "writeQueueNums": queues, "perm": "6",
+            "topicFilterType": "SINGLE_TAG", "topicSysFlag": "0", "order": "false",
+            "attributes": format!("+message.type={}", kind.as_str()), "force": "false",
+        });
+        call(&self.broker, UPDATE_TOPIC, &fields, &[], self.limit).await.map(drop)
+    }
+
+    /// Makes a consumer group, or changes it. After `deliveries_max` deliveries a message goes to the group's dead letters.
+    pub async fn create_group(&self, group: &str, deliveries_max: u32, orderly: bool) -> Result<(), Error> {
+        legal(group)?;
+        if deliveries_max == 0 {
+            return Err(Error::Illegal("deliveries_max is at least 1".to_owned()));
+        }
+        let body = json!({
+            "groupName": group, "consumeEnable": true, "consumeFromMinEnable": true, "consumeBroadcastEnable": false,
+            "consumeMessageOrderly": orderly, "retryQueueNums": 1, "retryMaxTimes": deliveries_max - 1, "brokerId": 0,
+            "whichBrokerWhenConsumeSlowly": 1, "notifyConsumerIdsChangedEnable": true, "groupSysFlag": 0, "consumeTimeoutMinute": 15,
+        });
+        call(&self.broker, UPDATE_GROUP, &json!({}), body.to_string().as_bytes(), self.limit).await.map(drop)
+    }
+
+    /// Where a topic lies, as the name server says it; `None`: it knows no such topic (yet).
+    pub async fn route(&self, topic: &str) -> Result<Option<Value>, Error> {
+        const NO_SUCH_TOPIC: i64 = 17;
+        match call(&self.namesrv, GET_ROUTE, &json!({ "topic": topic }), &[], self.limit).await {
+            Ok(body) => read(&body).map(Some),
+            Err(Error::Refused { code: NO_SUCH_TOPIC, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How many messages were ever put into a topic.
+    pub async fn messages_put(&self, topic: &str) -> Result<u64, Error> {
+        let body = call(&self.broker, TOPIC_STATS, &json!({ "topic": topic }), &[], self.limit).await?;
+        Ok(numbers_after(&body, "maxOffset").into_iter().sum())
+    }
+
+    /// How many messages of a topic a group has not acknowledged yet, as the broker counts them: what is on its way counts too.
+    pub async fn lag(&self, group: &str, topic: &str) -> Result<u64, Error> {
+        let fields = json!({ "consumerGroup": group, "topic": topic });
+        let body = call(&self.broker, CONSUME_STATS, &fields, &[], self.limit).await?;
+        let (put, taken) = (numbers_after(&body, "brokerOffset"), numbers_after(&body, "consumerOffset"));
+        Ok(put.iter().sum::<u64>().saturating_sub(taken.iter().sum()))
+    }
+
+    /// The clients that the broker would ask about half messages of this producer group; over gRPC the group is the topic.
+    pub async fn producers(&self, group: &str) -> Result<Value, Error> {
+        read(&call(&self.broker, PRODUCERS, &json!({ "producerGroup": group }), &[], self.limit).await?)
+    }
+
+    /// Changes settings of the running broker. It registers with its name servers at once, whatever was changed.
+    pub async fn configure_broker(&self, settings: &BTreeMap<String, String>) -> Result<(), Error> {
+        let lines: String = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        call(&self.broker, UPDATE_BROKER_CONFIG, &json!({}), lines.as_bytes(), self.limit).await.map(drop)
+    }
+}
+
+fn legal(name: &str) -> Result<(), Error> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '%' | '|');
+    match name {
+        "" => Err(Error::Illegal("a name is empty".to_owned())),
+        _ if name.len() > NAME_MAX => Err(Error::Illegal(format!("{name:?} is longer than {NAME_MAX} letters"))),
+        _ if !name.chars().all(fits) => Err(Error::Illegal(format!("{name:?} has a letter that is none of a-z A-Z 0-9 _ - % |"))),
+        _ => Ok(()),
+    }
+}
+
+fn read(body: &[u8]) -> Result<Value, Error> {
+    serde_json::from_slice(body).map_err(|e| Error::Unknown(format!("an answer that is no JSON: {e}")))
+}
+
+/// The numbers behind a name. Tables of offsets have objects as keys, which is no JSON that a library reads.
+fn numbers_after(body: &[u8], name: &str) -> Vec<u64> {
+    let text = String::from_utf8_lossy(body);
+    let sign = format!("\"{name}\":");
+    let number = |rest: &str| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+    text.split(sign.as_str()).skip(1).filter_map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_read_from_a_table_that_is_no_json() {
+        let body = br#"{"offsetTable":{{"brokerName":"a","queueId":0,"topic":"t"}:{"maxOffset":12,"minOffset":0},{"queueId":1}:{"maxOffset":30}}}"#;
+        assert_eq!(numbers_after(body, "maxOffset"), [12, 30]);
+        assert!(numbers_after(b"{}", "maxOffset").is_empty());
+        assert!(numbers_after(br#"{"maxOffset":-1}"#, "maxOffset").is_empty(), "what is no count is none");
+    }
+
+    #[test]
+    fn names_are_looked_at_before_anything_is_sent() {
+        for name in ["", "a b", "ü", "a/b", &"x".repeat(NAME_MAX + 1)] {
+            assert!(matches!(legal(name), Err(Error::Illegal(_))), "{name:?}");
+        }
+        for name in ["order_tx", "%DLQ%group", "a-b|c", &"x".repeat(NAME_MAX)] {
+            assert_eq!(legal(name), Ok(()));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_not_there_was_sent_nothing_and_who_does_not_answer_may_have_done_it() {
+        let admin = |at: &str| Admin::new(at, at, Duration::from_millis(200));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("it has one").to_string();
+        assert!(matches!(admin(&address).route("t").await, Err(Error::Unknown(_))), "it takes the connection and says nothing");
+        drop(listener);
+        assert!(matches!(admin(&address).route("t").await, Err(Error::NotSent(_))));
+        assert!(matches!(admin(&address).create_topic("a b", TopicKind::Normal, 4).await, Err(Error::Illegal(_))));
+    }
+}

@@ -1,0 +1,69 @@
+//! One request of the remoting protocol, and its answer: a frame of two lengths, a header in JSON, a body. A connection a
+//! request: administration is seldom, and a connection that is kept has to be kept alive.
+
+use crate::Error;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Largest answer that is read: the configuration of a broker with thousands of topics is a few megabytes.
+const ANSWER_MAX: usize = 64 << 20;
+/// The protocol's version that is claimed: that of the servers of 5.x.
+const VERSION: u32 = 475;
+
+#[derive(Deserialize)]
+struct Head {
+    code: i64,
+    #[serde(default)]
+    remark: Option<String>,
+}
+
+/// Sends a request and reads its answer's body. Any code but zero is [`Error::Refused`].
+pub async fn call(address: &str, code: u32, fields: &Value, body: &[u8], limit: Duration) -> Result<Vec<u8>, Error> {
+    let connecting = timeout(limit, TcpStream::connect(address)).await;
+    let mut stream = match connecting {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(e)) => return Err(Error::NotSent(format!("{address}: {e}. Is the server up, and is this its remoting port?"))),
+        Err(_) => return Err(Error::NotSent(format!("{address}: no connection within {limit:?}"))),
+    };
+    let sent = timeout(limit, ask(&mut stream, &frame(code, fields, body))).await;
+    let (head, body) = match sent {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(e)) => return Err(Error::Unknown(format!("{address}: {e}"))),
+        Err(_) => return Err(Error::Unknown(format!("{address}: no answer within {limit:?}"))),
+    };
+    match head.code {
+        0 => Ok(body),
+        code => Err(Error::Refused { code, what: head.remark.unwrap_or_default() }),
+    }
+}
+
+fn frame(code: u32, fields: &Value, body: &[u8]) -> Vec<u8> {
+    let head = json!({
+        "code": code, "language": "RUST", "version": VERSION, "opaque": 1, "flag": 0,
+        "serializeTypeCurrentRPC": "JSON", "extFields": fields,
+    });
+    let head = head.to_string().into_bytes();
+    let (all, head_length) = ((4 + head.len() + body.len()) as u32, head.len() as u32);
+    // The head length's first byte says how the head is written: zero is JSON.
+    [&all.to_be_bytes()[..], &head_length.to_be_bytes(), &head, body].concat()
+}
+
+async fn ask(stream: &mut TcpStream, frame: &[u8]) -> std::io::Result<(Head, Vec<u8>)> {
+    stream.set_nodelay(true)?;
+    stream.write_all(frame).await?;
+    let length = stream.read_u32().await? as usize;
+    if !(4..=ANSWER_MAX).contains(&length) {
+        return Err(std::io::Error::other(format!("an answer of {length} bytes: this is no remoting port")));
+    }
+    let mut answer = vec![0; length];
+    stream.read_exact(&mut answer).await?;
+    let head_length = u32::from_be_bytes([0, answer[1], answer[2], answer[3]]) as usize;
+    let Some((head, body)) = answer[4..].split_at_checked(head_length) else {
+        return Err(std::io::Error::other("an answer whose head is longer than itself: this is no remoting port"));
+    };
+    Ok((serde_json::from_slice(head)?, body.to_vec()))
+}
