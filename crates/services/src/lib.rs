@@ -4,6 +4,7 @@
 //! It forbids itself any knowledge of who uses them, and it is no part of the server.
 
 mod set;
+mod cluster;
 mod process;
 mod redis;
 mod mariadb;
@@ -11,4 +12,5 @@ mod rocketmq;
 mod ready;
 pub mod install;
 
+pub use cluster::{Cluster, Member};
 pub use set::{Ports, Service, Set, Status};

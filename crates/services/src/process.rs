@@ -55,7 +55,8 @@ impl Process {
         let (pid, born) = note.trim().split_once(' ')?;
         let pid = pid.parse().ok()?;
         let state = state_of(pid)?;
-        let is_it = born.parse() == Ok(state.born) && state.letter != 'Z';
+        // A process that has ended keeps its ports until the last of its threads is gone.
+        let is_it = born.parse() == Ok(state.born) && (state.letter != 'Z' || threads_of(pid) > 1);
         is_it.then_some(Running { pid, stopped: state.letter == 'T' })
     }
 
@@ -116,6 +117,10 @@ impl Process {
 
 fn ignore_missing(e: io::Error) -> io::Result<()> {
     if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) }
+}
+
+fn threads_of(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 struct State {

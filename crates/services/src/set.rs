@@ -4,6 +4,8 @@ use crate::process::{Process, Running};
 use crate::ready::{listens, says};
 use crate::{install, mariadb, redis, rocketmq};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -82,6 +84,12 @@ pub struct Set {
     directory: PathBuf,
     /// Where its servers listen.
     pub ports: Ports,
+    /// Settings of the broker beyond those of every set.
+    pub(crate) broker_settings: BTreeMap<String, String>,
+    /// Settings of the proxy beyond those of every set.
+    pub(crate) proxy_settings: BTreeMap<String, Value>,
+    /// Options of the broker's Java machine.
+    pub(crate) java_options: Vec<String>,
 }
 
 impl Set {
@@ -103,7 +111,25 @@ impl Set {
                 ports
             }
         };
-        Ok(Self { root, directory, ports })
+        Ok(Self { root, directory, ports, broker_settings: BTreeMap::new(), proxy_settings: BTreeMap::new(), java_options: Vec::new() })
+    }
+
+    /// With a setting of the broker, by its name in `broker.conf`. It holds for starts by this value.
+    pub fn with_broker_setting(mut self, name: &str, value: impl ToString) -> Self {
+        self.broker_settings.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// With a setting of the proxy, by its name in `rmq-proxy.json`. It holds for starts by this value.
+    pub fn with_proxy_setting(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.proxy_settings.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// With an option of the broker's Java machine. It holds for starts by this value.
+    pub fn with_java_option(mut self, option: &str) -> Self {
+        self.java_options.push(option.to_owned());
+        self
     }
 
     /// The URL of its Redis.
@@ -160,12 +186,23 @@ impl Set {
     pub fn wipe(&self) -> Result<(), String> {
         for service in Service::ALL {
             self.kill9(service)?;
-            let place = self.directory.join(service.as_str());
-            if place.exists() {
-                fs::remove_dir_all(&place).map_err(|e| format!("{}: {e}", place.display()))?;
-            }
+            self.remove(service.as_str())?;
         }
         Ok(())
+    }
+
+    /// Removes what a server stored.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), String> {
+        let place = self.directory.join(name);
+        if place.exists() {
+            fs::remove_dir_all(&place).map_err(|e| format!("{}: {e}", place.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Where it keeps everything.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// How a server is.
@@ -196,29 +233,31 @@ impl Set {
     }
 }
 
-/// Ports that nobody listens on now. They are held together until all are chosen, so no two are the same.
-fn free_ports() -> Result<Ports, String> {
+/// A port that nobody listens on now, and whose neighbour so far below is free too. What is held is chosen by nobody else.
+pub fn free_port(below: u16, held: &mut Vec<TcpListener>) -> Result<u16, String> {
     let fail = |e: std::io::Error| format!("no free port: {e}");
-    let mut held = Vec::new();
-    let mut free = |below: u16| -> Result<u16, String> {
-        for _ in 0..100 {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(fail)?;
-            let port = listener.local_addr().map_err(fail)?.port();
-            // The broker listens two below its port as well.
-            let also = if below == 0 { None } else { TcpListener::bind(("127.0.0.1", port - below)).ok() };
-            let fits = below == 0 || also.is_some();
-            held.push(listener);
-            held.extend(also);
-            if fits {
-                return Ok(port);
-            }
+    for _ in 0..100 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(fail)?;
+        let port = listener.local_addr().map_err(fail)?.port();
+        let also = if below == 0 { None } else { TcpListener::bind(("127.0.0.1", port - below)).ok() };
+        let fits = below == 0 || also.is_some();
+        held.push(listener);
+        held.extend(also);
+        if fits {
+            return Ok(port);
         }
-        Err("no two free ports that stand two apart".to_owned())
-    };
+    }
+    Err(format!("no two free ports that stand {below} apart"))
+}
+
+fn free_ports() -> Result<Ports, String> {
+    let mut held = Vec::new();
+    let mut free = |below| free_port(below, &mut held);
     Ok(Ports {
         redis: free(0)?,
         mariadb: free(0)?,
         namesrv: free(0)?,
+        // The broker listens two below its port as well.
         broker: free(2)?,
         broker_ha: free(0)?,
         grpc: free(0)?,
