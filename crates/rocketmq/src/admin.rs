@@ -1,9 +1,12 @@
 //! The administration of a broker and a name server: topics and groups are made and looked at, offsets and lag are read.
 
 use crate::Error;
-use crate::remoting::call;
+use crate::access::Credentials;
+use crate::message::legal_name;
+use crate::remoting::{Asked, call};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 const UPDATE_TOPIC: u32 = 17;
@@ -13,9 +16,6 @@ const UPDATE_GROUP: u32 = 200;
 const TOPIC_STATS: u32 = 202;
 const PRODUCERS: u32 = 204;
 const CONSUME_STATS: u32 = 208;
-
-/// The longest name of a topic or a group that a broker takes.
-const NAME_MAX: usize = 127;
 
 /// What a topic carries. A broker refuses messages of another kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,34 +43,48 @@ impl TopicKind {
 }
 
 /// A broker and a name server, at their remoting ports.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Admin {
     namesrv: String,
     broker: String,
     limit: Duration,
+    credentials: Option<Credentials>,
+}
+
+/// Without the secret.
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Admin(namesrv {}, broker {})", self.namesrv, self.broker)
+    }
 }
 
 impl Admin {
     /// `namesrv` and `broker`: `host:port` of each; `limit`: for connecting, and again for an answer.
     pub fn new(namesrv: &str, broker: &str, limit: Duration) -> Self {
-        Self { namesrv: namesrv.to_owned(), broker: broker.to_owned(), limit }
+        Self { namesrv: namesrv.to_owned(), broker: broker.to_owned(), limit, credentials: None }
+    }
+
+    /// Signs every request with this key and its secret.
+    pub fn with_credentials(mut self, access_key: &str, secret_key: &str) -> Result<Self, Error> {
+        self.credentials = Some(Credentials::new(access_key, secret_key)?);
+        Ok(self)
     }
 
     /// Makes a topic, or changes its queues. Its kind stays what it was at first.
     pub async fn create_topic(&self, topic: &str, kind: TopicKind, queues: u32) -> Result<(), Error> {
-        legal(topic)?;
+        legal_name("a topic", topic)?;
         let queues = queues.to_string();
         let fields = json!({
             "topic": topic, "defaultTopic": "TBW102", "readQueueNums": queues, "writeQueueNums": queues, "perm": "6",
             "topicFilterType": "SINGLE_TAG", "topicSysFlag": "0", "order": "false",
             "attributes": format!("+message.type={}", kind.as_str()), "force": "false",
         });
-        call(&self.broker, UPDATE_TOPIC, &fields, &[], self.limit).await.map(drop)
+        self.call(&self.broker, UPDATE_TOPIC, fields, &[]).await.map(drop)
     }
 
     /// Makes a consumer group, or changes it. After `deliveries_max` deliveries a message goes to the group's dead letters.
     pub async fn create_group(&self, group: &str, deliveries_max: u32, orderly: bool) -> Result<(), Error> {
-        legal(group)?;
+        legal_name("a group", group)?;
         if deliveries_max == 0 {
             return Err(Error::Illegal("deliveries_max is at least 1".to_owned()));
         }
@@ -79,13 +93,13 @@ impl Admin {
             "consumeMessageOrderly": orderly, "retryQueueNums": 1, "retryMaxTimes": deliveries_max - 1, "brokerId": 0,
             "whichBrokerWhenConsumeSlowly": 1, "notifyConsumerIdsChangedEnable": true, "groupSysFlag": 0, "consumeTimeoutMinute": 15,
         });
-        call(&self.broker, UPDATE_GROUP, &json!({}), body.to_string().as_bytes(), self.limit).await.map(drop)
+        self.call(&self.broker, UPDATE_GROUP, json!({}), body.to_string().as_bytes()).await.map(drop)
     }
 
     /// Where a topic lies, as the name server says it; `None`: it knows no such topic (yet).
     pub async fn route(&self, topic: &str) -> Result<Option<Value>, Error> {
         const NO_SUCH_TOPIC: i64 = 17;
-        match call(&self.namesrv, GET_ROUTE, &json!({ "topic": topic }), &[], self.limit).await {
+        match self.call(&self.namesrv, GET_ROUTE, json!({ "topic": topic }), &[]).await {
             Ok(body) => read(&body).map(Some),
             Err(Error::Refused { code: NO_SUCH_TOPIC, .. }) => Ok(None),
             Err(error) => Err(error),
@@ -94,42 +108,42 @@ impl Admin {
 
     /// How many messages were ever put into a topic.
     pub async fn messages_put(&self, topic: &str) -> Result<u64, Error> {
-        let body = call(&self.broker, TOPIC_STATS, &json!({ "topic": topic }), &[], self.limit).await?;
+        let body = self.call(&self.broker, TOPIC_STATS, json!({ "topic": topic }), &[]).await?;
         Ok(numbers_after(&body, "maxOffset").into_iter().sum())
     }
 
     /// How many messages of a topic a group has not acknowledged yet, as the broker counts them: what is on its way counts too.
     pub async fn lag(&self, group: &str, topic: &str) -> Result<u64, Error> {
         let fields = json!({ "consumerGroup": group, "topic": topic });
-        let body = call(&self.broker, CONSUME_STATS, &fields, &[], self.limit).await?;
+        let body = self.call(&self.broker, CONSUME_STATS, fields, &[]).await?;
         let (put, taken) = (numbers_after(&body, "brokerOffset"), numbers_after(&body, "consumerOffset"));
         Ok(put.iter().sum::<u64>().saturating_sub(taken.iter().sum()))
     }
 
     /// The clients that the broker would ask about half messages of this producer group; over gRPC the group is the topic.
     pub async fn producers(&self, group: &str) -> Result<Value, Error> {
-        read(&call(&self.broker, PRODUCERS, &json!({ "producerGroup": group }), &[], self.limit).await?)
+        read(&self.call(&self.broker, PRODUCERS, json!({ "producerGroup": group }), &[]).await?)
+    }
+
+    async fn call(&self, address: &str, code: u32, fields: Value, body: &[u8]) -> Result<Vec<u8>, Error> {
+        let Value::Object(fields) = fields else { return Err(Error::Illegal("fields have names".to_owned())) };
+        let asked = Asked { code, fields, body };
+        let asked = match &self.credentials {
+            None => asked,
+            Some(credentials) => asked.signed(credentials),
+        };
+        call(address, asked, self.limit).await
     }
 
     /// Changes settings of the running broker. It registers with its name servers at once, whatever was changed.
     pub async fn configure_broker(&self, settings: &BTreeMap<String, String>) -> Result<(), Error> {
         let lines: String = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-        call(&self.broker, UPDATE_BROKER_CONFIG, &json!({}), lines.as_bytes(), self.limit).await.map(drop)
-    }
-}
-
-fn legal(name: &str) -> Result<(), Error> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '%' | '|');
-    match name {
-        "" => Err(Error::Illegal("a name is empty".to_owned())),
-        _ if name.len() > NAME_MAX => Err(Error::Illegal(format!("{name:?} is longer than {NAME_MAX} letters"))),
-        _ if !name.chars().all(fits) => Err(Error::Illegal(format!("{name:?} has a letter that is none of a-z A-Z 0-9 _ - % |"))),
-        _ => Ok(()),
+        self.call(&self.broker, UPDATE_BROKER_CONFIG, json!({}), lines.as_bytes()).await.map(drop)
     }
 }
 
 fn read(body: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(body).map_err(|e| Error::Unknown(format!("an answer that is no JSON: {e}")))
+    serde_json::from_slice(body).map_err(|e| Error::unknown(format!("an answer that is no JSON: {e}")))
 }
 
 /// The numbers behind a name. Tables of offsets have objects as keys, which is no JSON that a library reads.
@@ -152,22 +166,12 @@ mod tests {
         assert!(numbers_after(br#"{"maxOffset":-1}"#, "maxOffset").is_empty(), "what is no count is none");
     }
 
-    #[test]
-    fn names_are_looked_at_before_anything_is_sent() {
-        for name in ["", "a b", "ü", "a/b", &"x".repeat(NAME_MAX + 1)] {
-            assert!(matches!(legal(name), Err(Error::Illegal(_))), "{name:?}");
-        }
-        for name in ["order_tx", "%DLQ%group", "a-b|c", &"x".repeat(NAME_MAX)] {
-            assert_eq!(legal(name), Ok(()));
-        }
-    }
-
     #[tokio::test]
     async fn who_is_not_there_was_sent_nothing_and_who_does_not_answer_may_have_done_it() {
         let admin = |at: &str| Admin::new(at, at, Duration::from_millis(200));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it has one").to_string();
-        assert!(matches!(admin(&address).route("t").await, Err(Error::Unknown(_))), "it takes the connection and says nothing");
+        assert!(matches!(admin(&address).route("t").await, Err(Error::Unknown { .. })), "it takes the connection and says nothing");
         drop(listener);
         assert!(matches!(admin(&address).route("t").await, Err(Error::NotSent(_))));
         assert!(matches!(admin(&address).create_topic("a b", TopicKind::Normal, 4).await, Err(Error::Illegal(_))));

@@ -1,10 +1,97 @@
-//! A client of Apache RocketMQ. So far its administration: topics, groups, routes, offsets, over the remoting port.
+//! A client of Apache RocketMQ 5: the v2 protocol over gRPC for messages, the remoting protocol for administration.
 //!
-//! It knows nothing of what the messages say, and nothing of who uses it.
+//! - [`Producer`] sends plain, ordered and delayed messages; [`TransactionalProducer`] prepares half messages and answers the
+//!   broker's check-back; [`SimpleConsumer`] receives, and acknowledges message by message; [`Admin`] makes topics and groups and
+//!   reads offsets and lag.
+//! - [`Access`] says where the proxies are and how one comes in: TLS, signed requests, limits of time, an [`Observer`].
+//! - [`Error`] says what is known of a request that did not succeed: that it surely had no effect, or that nobody knows.
+//!
+//! It needs Tokio and no protoc. It knows nothing of what the messages say.
+//!
+//! ```no_run
+//! use rocketmq::{Access, Message, Producer, SimpleConsumer, Subscription};
+//! use std::time::Duration;
+//!
+//! # async fn example() -> Result<(), rocketmq::Error> {
+//! let access = Access::new("rocketmq://127.0.0.1:8081")?;
+//! let producer = Producer::start(access.clone(), &["orders"]).await?;
+//! producer.send(&Message::new("orders", "one more").with_key("order-1")).await?;
+//!
+//! let consumer = SimpleConsumer::start(access, "billing", &[Subscription::all("orders")], Duration::from_secs(10)).await?;
+//! let deliveries = consumer.receive("orders", 32, Duration::from_secs(30)).await?;
+//! for result in consumer.ack(&deliveries).await {
+//!     result?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A half message, what it stands for, and its commit. The checker stands in for a commit that was lost:
+//!
+//! ```no_run
+//! use rocketmq::{Access, HalfMessage, Message, TransactionalProducer, Verdict};
+//!
+//! # async fn is_paid(_: &str) -> Option<bool> { None }
+//! # async fn pay(_: &str) -> bool { true }
+//! # async fn example() -> Result<(), rocketmq::Error> {
+//! let checker = |half: HalfMessage| async move {
+//!     match is_paid(&half.message.keys[0]).await {
+//!         Some(true) => Verdict::Commit,
+//!         Some(false) => Verdict::Rollback,
+//!         None => Verdict::Unknown, // not known now: the broker asks again
+//!     }
+//! };
+//! let access = Access::new("rocketmq://127.0.0.1:8081")?;
+//! let producer = TransactionalProducer::start(access, &["payments"], checker).await?;
+//! let half = producer.prepare(&Message::new("payments", "paid").with_key("order-1")).await?;
+//! if pay("order-1").await { half.commit().await? } else { half.rollback().await? }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a broker promises, and what not
+//!
+//! As measured with Apache RocketMQ 5.5.0; the tests `conformance` and `faults` say each by name.
+//!
+//! - **At least once.** A message may come more than once: after a lost answer, after a crash of the broker (all that was settled
+//!   shortly before), after its time is over. Keep your own name of it and look it up.
+//! - **A commit is a hint.** A proxy answers OK before its broker has it. Only the consumer knows that a message is there.
+//! - **Check-back asks anybody** who declared the topic, so every one of them must be able to answer for every half message of
+//!   it, from what is stored and not from memory. While nobody is there the broker counts its questions all the same, and gives
+//!   up after `transactionCheckMax` of them: let `transactionCheckInterval × transactionCheckMax` be longer than any outage.
+//! - **A topic is there when the proxies say so.** One that was asked too early, or whose name server has just been started, says
+//!   for twenty seconds more that there is none.
+//! - **A new group begins at the end** of an older topic: let it receive once before the first message.
+//!
+//! # When servers are away
+//!
+//! Telemetry streams are opened again after 0.1 to 1 s; by them the broker asks about half messages, so nothing is prepared and
+//! nothing received where they are down: calls wait for them within their limit, then say [`Error::NotSent`]. Every call has a
+//! limit of time. Endpoints that did not answer are passed over for three seconds if there are others.
 
+mod access;
 pub mod admin;
+mod allowed;
+mod check;
+mod client;
+mod consumer;
 mod error;
+mod identity;
+mod message;
+mod observe;
+mod producer;
 mod remoting;
+mod route;
+mod session;
+mod tasks;
+mod telemetry;
+mod wire;
 
+pub use access::Access;
 pub use admin::Admin;
+pub use check::{HalfMessage, Verdict};
+pub use consumer::{Delivery, SimpleConsumer, Subscription};
 pub use error::Error;
+pub use message::{Message, Received};
+pub use observe::{EndpointHealth, Observer};
+pub use producer::{Half, Producer, Sent, TransactionalProducer};

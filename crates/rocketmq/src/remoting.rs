@@ -2,8 +2,12 @@
 //! request: administration is seldom, and a connection that is kept has to be kept alive.
 
 use crate::Error;
+use crate::access::Credentials;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -21,19 +25,38 @@ struct Head {
     remark: Option<String>,
 }
 
+/// A request: its code, its fields (texts all), its body.
+pub struct Asked<'a> {
+    pub code: u32,
+    pub fields: Map<String, Value>,
+    pub body: &'a [u8],
+}
+
+impl Asked<'_> {
+    /// With the key, and a signature over all fields in the order of their names and the body.
+    pub fn signed(mut self, credentials: &Credentials) -> Self {
+        self.fields.insert("AccessKey".to_owned(), credentials.access_key.as_str().into());
+        let names: BTreeSet<&String> = self.fields.keys().collect();
+        let texts = names.into_iter().filter_map(|name| self.fields[name].as_str()).map(str::as_bytes);
+        let mac = credentials.mac(texts.chain([self.body]));
+        self.fields.insert("Signature".to_owned(), BASE64.encode(mac).into());
+        self
+    }
+}
+
 /// Sends a request and reads its answer's body. Any code but zero is [`Error::Refused`].
-pub async fn call(address: &str, code: u32, fields: &Value, body: &[u8], limit: Duration) -> Result<Vec<u8>, Error> {
+pub async fn call(address: &str, asked: Asked<'_>, limit: Duration) -> Result<Vec<u8>, Error> {
     let connecting = timeout(limit, TcpStream::connect(address)).await;
     let mut stream = match connecting {
         Ok(Ok(stream)) => stream,
         Ok(Err(e)) => return Err(Error::NotSent(format!("{address}: {e}. Is the server up, and is this its remoting port?"))),
         Err(_) => return Err(Error::NotSent(format!("{address}: no connection within {limit:?}"))),
     };
-    let sent = timeout(limit, ask(&mut stream, &frame(code, fields, body))).await;
+    let sent = timeout(limit, ask(&mut stream, &frame(asked))).await;
     let (head, body) = match sent {
         Ok(Ok(answer)) => answer,
-        Ok(Err(e)) => return Err(Error::Unknown(format!("{address}: {e}"))),
-        Err(_) => return Err(Error::Unknown(format!("{address}: no answer within {limit:?}"))),
+        Ok(Err(e)) => return Err(Error::unknown(format!("{address}: {e}"))),
+        Err(_) => return Err(Error::unknown(format!("{address}: no answer within {limit:?}"))),
     };
     match head.code {
         0 => Ok(body),
@@ -41,7 +64,7 @@ pub async fn call(address: &str, code: u32, fields: &Value, body: &[u8], limit: 
     }
 }
 
-fn frame(code: u32, fields: &Value, body: &[u8]) -> Vec<u8> {
+fn frame(Asked { code, fields, body }: Asked<'_>) -> Vec<u8> {
     let head = json!({
         "code": code, "language": "RUST", "version": VERSION, "opaque": 1, "flag": 0,
         "serializeTypeCurrentRPC": "JSON", "extFields": fields,

@@ -1,0 +1,290 @@
+//! This client against the official Java client: half message and commit, receive and acknowledge, on one broker, in turn.
+//!
+//!     cargo bench -p rocketmq                      # three rounds of four seconds a point, after one to warm up
+//!     cargo bench -p rocketmq -- ROUNDS SECONDS
+//!
+//! Each client is a process that lives through all rounds, as a server's would, and does what a line tells it. Ratios are ours
+//! divided by Java's, of medians; CPU is that of the client's process, per operation. Java's `ack` takes one message; all of a
+//! receive are under way at once.
+
+#![allow(missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "a benchmark runs by the machine's clock")]
+
+use rocketmq::admin::{Admin, TopicKind};
+use rocketmq::{Access, Message, Producer, SimpleConsumer, Subscription, TransactionalProducer, Verdict};
+use services::{Service, Set};
+use std::error::Error;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+type Done<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Set in the child that is our client.
+const CHILD: &str = "ROCKETMQ_BENCH_URL";
+const WAYS: [usize; 3] = [1, 8, 64];
+const SIZES: [usize; 2] = [200, 20 << 10];
+
+fn main() -> Done {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    match std::env::var(CHILD) {
+        Ok(url) => runtime.block_on(client(&url)),
+        Err(_) => {
+            let numbers: Vec<usize> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
+            let (rounds, seconds) = (numbers.first().copied().unwrap_or(3), numbers.get(1).copied().unwrap_or(4));
+            bench(&runtime, rounds, seconds)
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/services")
+}
+
+/// One point: what is done, and how.
+#[derive(Clone, Copy)]
+struct Point {
+    work: &'static str,
+    ways: usize,
+    size: usize,
+}
+
+/// Operations a second, and seconds of processor per operation: one of each round.
+#[derive(Default)]
+struct Figures {
+    rates: Vec<f64>,
+    costs: Vec<f64>,
+}
+
+fn bench(runtime: &tokio::runtime::Runtime, rounds: usize, seconds: usize) -> Done {
+    let missing = services::install::missing();
+    if !missing.is_empty() {
+        return Err(format!("missing: {}", missing.join(" ")).into());
+    }
+    let jars = fetch_reference()?;
+    let mut ratios: Vec<(f64, f64)> = Vec::new();
+    println!("{:<34} {:>9} {:>9} {:>7} {:>7}", "point", "ours/s", "Java's/s", "ratio", "CPU");
+    for flush in ["ASYNC_FLUSH", "SYNC_FLUSH"] {
+        let set = Set::open(&root(), "bench")?.with_broker_setting("flushDiskType", flush);
+        set.wipe()?;
+        set.up(Service::Namesrv)?;
+        set.up(Service::Broker)?;
+        let measured = measure(runtime, &set, &jars, rounds, seconds);
+        set.wipe()?;
+        for (point, [ours, java]) in measured? {
+            let (rate, cost) = (median(&ours.rates) / median(&java.rates), median(&ours.costs) / median(&java.costs));
+            ratios.push((rate, cost));
+            let name = format!("{} {flush} {} B, {} at once", point.work, point.size, point.ways);
+            println!("{name:<34} {:>9.0} {:>9.0} {rate:>7.2} {cost:>7.2}", median(&ours.rates), median(&java.rates));
+        }
+    }
+    let (rates, costs): (Vec<f64>, Vec<f64>) = ratios.into_iter().unzip();
+    let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
+    println!("median ratio {:.2}, least {least:.2}; CPU per operation, median {:.2}", median(&rates), median(&costs));
+    Ok(())
+}
+
+fn measure(runtime: &tokio::runtime::Runtime, set: &Set, jars: &Path, rounds: usize, seconds: usize) -> Done<Vec<(Point, [Figures; 2])>> {
+    let (namesrv, broker) = (format!("127.0.0.1:{}", set.ports.namesrv), format!("127.0.0.1:{}", set.ports.broker));
+    let admin = Admin::new(&namesrv, &broker, Duration::from_secs(3));
+    let filler = runtime.block_on(async {
+        admin.create_topic("bench_tx", TopicKind::Transaction, 8).await?;
+        admin.create_topic("bench_plain", TopicKind::Normal, 8).await?;
+        admin.create_group("bench", 17, false).await?;
+        for topic in ["bench_tx", "bench_plain"] {
+            while admin.route(topic).await?.is_none() {
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Producer::start(Access::new(&set.rocketmq_url())?, &["bench_plain"]).await
+    })?;
+    let filler = Arc::new(filler);
+    let ours =
+        Command::new(std::env::current_exe()?).env(CHILD, set.rocketmq_url()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let java = Command::new("java")
+        .args(["-Xmx1g", "-cp", &format!("{}/*", jars.display())])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/reference/Reference.java"))
+        .arg(format!("127.0.0.1:{}", set.ports.grpc))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut clients = [Worker::new(ours)?, Worker::new(java)?];
+    let points = ["tx", "consume"].into_iter().flat_map(|work| SIZES.map(|size| WAYS.map(|ways| Point { work, ways, size })).concat());
+    let mut measured: Vec<(Point, [Figures; 2])> = points.map(|point| (point, Default::default())).collect();
+    // The first round warms up the Java machines, the broker's too.
+    for round in 0..=rounds {
+        for (point, figures) in &mut measured {
+            for turn in 0..2 {
+                let which = (round + turn) % 2;
+                let amount = match (point.work, point.size) {
+                    ("tx", _) => seconds,
+                    (_, size) => seconds * if size < 1_000 { 4_000 } else { 1_000 } / if point.ways == 1 { 2 } else { 1 },
+                };
+                if point.work == "consume" {
+                    runtime.block_on(fill(&filler, amount, point.size))?;
+                }
+                let (rate, cost) = clients[which].work(&format!("{} {} {} {amount}", point.work, point.ways, point.size))?;
+                if round > 0 {
+                    figures[which].rates.push(rate);
+                    figures[which].costs.push(cost);
+                }
+            }
+        }
+    }
+    Ok(measured)
+}
+
+async fn fill(producer: &Arc<Producer>, amount: usize, size: usize) -> Done {
+    let mut all = JoinSet::new();
+    for way in 0..32 {
+        let producer = producer.clone();
+        all.spawn(async move {
+            let message = Message::new("bench_plain", vec![0; size]).with_tag("t").with_key("k");
+            for _ in (way..amount).step_by(32) {
+                producer.send(&message).await?;
+            }
+            Ok(())
+        });
+    }
+    all.join_all().await.into_iter().collect()
+}
+
+/// A client's process.
+struct Worker {
+    child: Child,
+    told: ChildStdin,
+    says: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Worker {
+    fn new(mut child: Child) -> Done<Self> {
+        let told = child.stdin.take().ok_or("a child without an input")?;
+        let mut says = BufReader::new(child.stdout.take().ok_or("a child without an output")?).lines();
+        match says.next() {
+            Some(Ok(line)) if line == "ready" => Ok(Self { child, told, says }),
+            other => Err(format!("a client does not start: {other:?}").into()),
+        }
+    }
+
+    /// Operations a second, and seconds of processor per operation.
+    fn work(&mut self, line: &str) -> Done<(f64, f64)> {
+        let before = self.processor()?;
+        writeln!(self.told, "{line}")?;
+        let answer = self.says.next().ok_or_else(|| format!("a client ended at {line:?}"))??;
+        let (operations, took) = answer.split_once(' ').ok_or_else(|| format!("a client says {answer:?}"))?;
+        let (operations, took): (f64, f64) = (operations.parse()?, took.parse()?);
+        Ok((operations / took, (self.processor()? - before) / operations))
+    }
+
+    fn processor(&self) -> Done<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let fields: Vec<&str> = stat.rsplit_once(')').ok_or("no name")?.1.split_whitespace().collect();
+        Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The Java client's jars, from Maven Central; and a compiler, which the Java machine for servers alone has not.
+fn fetch_reference() -> Done<PathBuf> {
+    let place = root().join("rocketmq-client-java");
+    if !place.exists() {
+        let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/reference/pom.xml");
+        let target = root().join("reference-fetch");
+        std::fs::create_dir_all(&target)?;
+        std::fs::copy(pom, target.join("pom.xml"))?;
+        let output = Command::new("mvn")
+            .args(["-B", "-q", "package", &format!("-Djars={}", std::path::absolute(&place)?.display())])
+            .current_dir(&target)
+            .output()?;
+        if !output.status.success() {
+            return Err(format!("mvn: {}", String::from_utf8_lossy(&output.stdout)).into());
+        }
+    }
+    if Command::new("javac").arg("-version").output().is_err() {
+        return Err("javac is missing: apt install default-jdk-headless".into());
+    }
+    Ok(place)
+}
+
+/// Our client, told what to do by lines on its input.
+async fn client(url: &str) -> Done {
+    let access = Access::new(url)?;
+    let producer = TransactionalProducer::start(access.clone(), &["bench_tx"], |_| async { Verdict::Commit }).await?;
+    let consumer = SimpleConsumer::start(access, "bench", &[Subscription::all("bench_plain")], Duration::from_secs(5)).await?;
+    let (producer, consumer) = (Arc::new(producer), Arc::new(consumer));
+    println!("ready");
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        let words: Vec<&str> = line.split(' ').collect();
+        let (ways, size, amount) = (words[1].parse()?, words[2].parse()?, words[3].parse()?);
+        let (operations, took) = match words[0] {
+            "tx" => transactions(&producer, ways, size, amount).await?,
+            _ => consume(&consumer, ways, amount).await?,
+        };
+        println!("{operations} {}", took.as_secs_f64());
+    }
+    Ok(())
+}
+
+async fn transactions(producer: &Arc<TransactionalProducer>, ways: usize, size: usize, seconds: u64) -> Done<(u64, Duration)> {
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut all: JoinSet<Done> = JoinSet::new();
+    let since = Instant::now();
+    for _ in 0..ways {
+        let (producer, stop, done) = (producer.clone(), stop.clone(), done.clone());
+        all.spawn(async move {
+            let message = Message::new("bench_tx", vec![0; size]).with_tag("t").with_key("k");
+            while !stop.load(Ordering::Relaxed) {
+                producer.prepare(&message).await?.commit().await?;
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        });
+    }
+    sleep(Duration::from_secs(seconds)).await;
+    stop.store(true, Ordering::Relaxed);
+    let figures = (done.load(Ordering::Relaxed), since.elapsed());
+    all.join_all().await.into_iter().collect::<Done>()?;
+    Ok(figures)
+}
+
+async fn consume(consumer: &Arc<SimpleConsumer>, ways: usize, amount: u64) -> Done<(u64, Duration)> {
+    let done = Arc::new(AtomicU64::new(0));
+    let since = Instant::now();
+    let mut all: JoinSet<Done<Option<Duration>>> = JoinSet::new();
+    for _ in 0..ways {
+        let (consumer, done) = (consumer.clone(), done.clone());
+        all.spawn(async move {
+            let mut last = None;
+            while done.load(Ordering::Relaxed) < amount {
+                let deliveries = consumer.receive("bench_plain", 32, Duration::from_secs(60)).await?;
+                consumer.ack(&deliveries).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+                if !deliveries.is_empty() {
+                    last = Some(since.elapsed());
+                }
+                done.fetch_add(deliveries.len() as u64, Ordering::Relaxed);
+            }
+            Ok(last)
+        });
+    }
+    let ended = all.join_all().await.into_iter().collect::<Done<Vec<Option<Duration>>>>()?;
+    Ok((done.load(Ordering::Relaxed), ended.into_iter().flatten().max().unwrap_or_default()))
+}

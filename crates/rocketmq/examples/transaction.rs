@@ -1,0 +1,59 @@
+//! A payment and its message, both or neither: the half message first, then the payment, then the commit. The second commit is
+//! never sent, as after a crash; the broker asks, and the checker looks the payment up.
+//!
+//!     cargo run -p rocketmq --example transaction -- rocketmq://127.0.0.1:8081 NAMESRV BROKER
+
+use rocketmq::admin::{Admin, TopicKind};
+use rocketmq::{Access, Error, HalfMessage, Message, SimpleConsumer, Subscription, TransactionalProducer, Verdict};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let args: Vec<String> = std::env::args().collect();
+    let [_, url, namesrv, broker] = args.as_slice() else { panic!("URL NAMESRV BROKER") };
+    let admin = Admin::new(namesrv, broker, Duration::from_secs(3));
+    admin.create_topic("example_tx", TopicKind::Transaction, 4).await?;
+    admin.create_group("example_tx", 16, false).await?;
+    while admin.route("example_tx").await?.is_none() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let access = Access::new(url)?;
+    let consumer = SimpleConsumer::start(access.clone(), "example_tx", &[Subscription::all("example_tx")], Duration::from_secs(5)).await?;
+
+    // In a real system a table: whoever is asked must find it, also after this process is gone.
+    let payments = Arc::<Mutex<HashSet<String>>>::default();
+    let checker = {
+        let payments = payments.clone();
+        move |half: HalfMessage| {
+            let is_paid = payments.lock().is_ok_and(|payments| half.message.keys.iter().any(|key| payments.contains(key)));
+            println!("asked about {:?}: it is {}", half.message.keys, if is_paid { "paid" } else { "not paid" });
+            // Of a payment that may still be on its way say Verdict::Unknown: the broker asks again.
+            async move { if is_paid { Verdict::Commit } else { Verdict::Rollback } }
+        }
+    };
+    let producer = TransactionalProducer::start(access, &["example_tx"], checker).await?;
+    for (key, tells) in [("payment-1", true), ("payment-2", false)] {
+        let half = producer.prepare(&Message::new("example_tx", "paid").with_key(key)).await?;
+        if let Ok(mut payments) = payments.lock() {
+            payments.insert(key.to_owned());
+        }
+        if tells {
+            half.commit().await?;
+        } else {
+            drop(half);
+        }
+    }
+    let mut received = HashSet::new();
+    while received.len() < 2 {
+        let deliveries = consumer.receive("example_tx", 32, Duration::from_secs(30)).await?;
+        for delivery in &deliveries {
+            println!("received {:?}", delivery.message.keys);
+            received.extend(delivery.message.keys.clone());
+        }
+        consumer.ack(&deliveries).await.into_iter().collect::<Result<(), _>>()?;
+    }
+    producer.shutdown().await?;
+    consumer.shutdown().await
+}

@@ -1,0 +1,308 @@
+//! Receiving, message by message in the receiver's hands: acknowledged, kept for longer, put to the dead letters.
+
+use crate::access::Address;
+use crate::client::{Client, Role, Running};
+use crate::error::of_status;
+use crate::message::{Received, legal_name};
+use crate::session;
+use crate::wire::{
+    self, AckMessageEntry, AckMessageRequest, AckMessageResponse, Resource, StatusResponse, code, filter_type, received::Content,
+};
+use crate::{Access, EndpointHealth, Error};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// The most that a proxy gives at once.
+const RECEIVE_MAX: usize = 32;
+/// Beyond its poll, for the way there and back.
+const RECEIVE_GRACE: Duration = Duration::from_secs(5);
+/// What a proxy makes of a poll.
+const LONG_POLLS: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(20);
+const RECEIVES_MAX: u32 = 1 << 20;
+
+/// A topic, and which of its messages.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subscription {
+    topic: String,
+    filter: i32,
+    expression: String,
+}
+
+impl Subscription {
+    /// All messages of a topic.
+    pub fn all(topic: impl Into<String>) -> Self {
+        Self::tagged(topic, "*")
+    }
+
+    /// Those with one of these tags: `a || b`.
+    pub fn tagged(topic: impl Into<String>, tags: impl Into<String>) -> Self {
+        Self { topic: topic.into(), filter: filter_type::TAG, expression: tags.into() }
+    }
+
+    /// Those whose properties fit: `price > 10 and region = 'north'`. The broker must allow it (`enablePropertyFilter`).
+    pub fn sql(topic: impl Into<String>, condition: impl Into<String>) -> Self {
+        Self { topic: topic.into(), filter: filter_type::SQL, expression: condition.into() }
+    }
+
+    fn expression(&self) -> wire::FilterExpression {
+        wire::FilterExpression { r#type: self.filter, expression: self.expression.clone() }
+    }
+}
+
+/// Receives as a member of a group: what one member has taken, no other sees until its time is over.
+pub struct SimpleConsumer {
+    running: Running,
+    group: String,
+    subscriptions: Vec<Subscription>,
+    long_poll: Duration,
+    receives: Semaphore,
+    /// Receives that were not answered, by topic: a broker that keeps an order lets the same attempt in again.
+    unanswered: Mutex<HashMap<String, Vec<String>>>,
+}
+
+/// A message that was received, until its time is over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    /// The message.
+    pub message: Received,
+    /// How often it was delivered, this time included. Not reliable in ordered topics.
+    pub attempt: u32,
+    handle: String,
+    addresses: Arc<[Address]>,
+}
+
+impl SimpleConsumer {
+    /// Connects as a member of a group. `long_poll`: how long a receive waits where there is nothing, 5 to 20 s.
+    ///
+    /// A group that has never received begins at the end of an older topic: let it receive once before the first message.
+    pub async fn start(access: Access, group: &str, subscriptions: &[Subscription], long_poll: Duration) -> Result<Self, Error> {
+        legal_name("a group", group)?;
+        if !LONG_POLLS.contains(&long_poll) {
+            return Err(Error::Illegal(format!("a long poll of {long_poll:?}; proxies take {LONG_POLLS:?}")));
+        }
+        let entries = subscriptions.iter().map(|one| {
+            legal_name("a topic", &one.topic)?;
+            if one.expression.trim().is_empty() {
+                return Err(Error::Illegal(format!("the filter of {} is empty; all messages are *", one.topic)));
+            }
+            Ok(wire::SubscriptionEntry { topic: Some(Resource::named(&one.topic)), expression: Some(one.expression()) })
+        });
+        let role = Role::Consumer { group: group.to_owned(), subscriptions: entries.collect::<Result<_, _>>()?, long_poll };
+        let running = Client::start(access, role).await?;
+        for one in subscriptions {
+            running.client().routes.of(running.client(), &one.topic).await?;
+        }
+        Ok(Self {
+            running,
+            group: group.to_owned(),
+            subscriptions: subscriptions.to_vec(),
+            long_poll,
+            receives: Semaphore::new(RECEIVES_MAX as usize),
+            unanswered: Mutex::default(),
+        })
+    }
+
+    /// Receives at most `max` messages (1 to 32) of a topic, from one broker, in turn; waits for the first one as long as its
+    /// poll lasts. They are hidden from others for `invisible` (proxies take 10 s to 12 h): acknowledge them within it.
+    ///
+    /// Let at least as many receives run as the topic has brokers ([`SimpleConsumer::brokers`]). A receive that is dropped while
+    /// it waits may lose what the broker sends it, until the time is over.
+    #[tracing::instrument(level = "debug", skip(self))]
+    pub async fn receive(&self, topic: &str, max: usize, invisible: Duration) -> Result<Vec<Delivery>, Error> {
+        let Some(subscription) = self.subscriptions.iter().find(|one| one.topic == topic) else {
+            return Err(Error::Illegal(format!("{topic} is not among the topics that this consumer subscribed to")));
+        };
+        if !(1..=RECEIVE_MAX).contains(&max) {
+            return Err(Error::Illegal(format!("{max} messages; a receive takes 1 to {RECEIVE_MAX}")));
+        }
+        let Ok(_receiving) = self.receives.acquire().await else {
+            return Err(Error::NotSent("this consumer was shut down".to_owned()));
+        };
+        let client = self.running.client();
+        let route = client.routes.of(client, topic).await?;
+        let turn = route.next_turn();
+        let Some(queue) = client.next_of(&route.readable, turn) else {
+            return Err(Error::NotSent(format!("{topic} has no queue that may be read now")));
+        };
+        // Who asks again and again while a broker is away waits here.
+        let session = client.session_of(queue, turn, self.long_poll).await?;
+        let attempt = self.unanswered().get_mut(topic).and_then(Vec::pop).unwrap_or_else(crate::identity::message_id);
+        let request = wire::ReceiveMessageRequest {
+            group: client.group(),
+            message_queue: Some(queue.wire.clone()),
+            filter_expression: Some(subscription.expression()),
+            batch_size: max as i32,
+            invisible_duration: Some(wire::duration(invisible)),
+            auto_renew: false,
+            long_polling_timeout: Some(wire::duration(self.long_poll)),
+            attempt_id: Some(attempt.clone()),
+        };
+        let received = session.receive(request, self.long_poll + RECEIVE_GRACE).await;
+        if matches!(received, Err(Error::Unknown { .. })) {
+            self.unanswered().entry(topic.to_owned()).or_default().push(attempt);
+        }
+        let deliveries = received.and_then(|parts| read(parts, &queue.addresses));
+        client.note(&queue.broker, &deliveries);
+        if deliveries.as_ref().is_err_and(|error| error.code() == Some(code::TOPIC_NOT_FOUND.into())) {
+            client.routes.doubt(client, topic).await;
+        }
+        deliveries
+    }
+
+    /// On how many brokers a topic lies.
+    pub async fn brokers(&self, topic: &str) -> Result<usize, Error> {
+        let client = self.running.client();
+        Ok(client.routes.of(client, topic).await?.readable.len())
+    }
+
+    /// Acknowledges messages: the group does not see them again. The results stand in the order of the deliveries.
+    ///
+    /// An OK is worth what the handle is worth: of a message whose time was over, or whose handle was replaced, a server says OK
+    /// and delivers it again.
+    #[tracing::instrument(level = "debug", skip_all, fields(deliveries = deliveries.len()))]
+    pub async fn ack(&self, deliveries: &[Delivery]) -> Vec<Result<(), Error>> {
+        let mut results = vec![Err(Error::unknown("the server did not say")); deliveries.len()];
+        let mut sheaves: HashMap<(&str, &[Address]), Vec<usize>> = HashMap::new();
+        for (place, delivery) in deliveries.iter().enumerate() {
+            sheaves.entry((delivery.message.topic.as_str(), &delivery.addresses)).or_default().push(place);
+        }
+        for ((topic, addresses), places) in sheaves {
+            let sheaf: Vec<&Delivery> = places.iter().map(|place| &deliveries[*place]).collect();
+            for (place, result) in places.iter().zip(self.ack_sheaf(topic, addresses, &sheaf).await) {
+                results[*place] = result;
+            }
+        }
+        results
+    }
+
+    async fn ack_sheaf(&self, topic: &str, addresses: &[Address], sheaf: &[&Delivery]) -> Vec<Result<(), Error>> {
+        let client = self.running.client();
+        let entry = |delivery: &&Delivery| AckMessageEntry {
+            message_id: delivery.message.message_id.clone(),
+            receipt_handle: delivery.handle.clone(),
+        };
+        let request =
+            AckMessageRequest { group: client.group(), topic: Some(Resource::named(topic)), entries: sheaf.iter().map(entry).collect() };
+        let again = || async {
+            let session = client.best_of(addresses, 0)?;
+            let answer: AckMessageResponse = session.call(&session::ACK_MESSAGE, request.clone(), client.access.request_limit).await?;
+            if answer.entries.is_empty() {
+                of_status(answer.status.as_ref())?;
+            }
+            Ok(answer)
+        };
+        let answer = match client.try_again(Error::is_passing, again).await {
+            Ok(answer) => answer,
+            Err(error) => return vec![Err(error); sheaf.len()],
+        };
+        if answer.entries.is_empty() {
+            return vec![Ok(()); sheaf.len()];
+        }
+        let said: HashMap<&str, _> = answer.entries.iter().map(|entry| (entry.receipt_handle.as_str(), entry.status.as_ref())).collect();
+        sheaf.iter().map(|delivery| of_status(said.get(delivery.handle.as_str()).copied().flatten())).collect()
+    }
+
+    /// Hides a message for this long from now on: less than a second lets it come again at once, at the broker's pace. The
+    /// delivery's handle is replaced; copies of the delivery are worth nothing any more.
+    #[tracing::instrument(level = "debug", skip_all, fields(message_id = delivery.message.message_id))]
+    pub async fn change_invisible(&self, delivery: &mut Delivery, invisible: Duration) -> Result<(), Error> {
+        let client = self.running.client();
+        let request = wire::ChangeInvisibleDurationRequest {
+            group: client.group(),
+            topic: Some(Resource::named(&delivery.message.topic)),
+            receipt_handle: delivery.handle.clone(),
+            invisible_duration: Some(wire::duration(invisible)),
+            message_id: delivery.message.message_id.clone(),
+        };
+        let again = || async {
+            let session = client.best_of(&delivery.addresses, 0)?;
+            session.ask(&session::CHANGE_INVISIBLE_DURATION, request.clone(), client.access.request_limit).await
+        };
+        let answer: wire::ChangeInvisibleDurationResponse = client.try_again(Error::is_passing, again).await?;
+        if !answer.receipt_handle.is_empty() {
+            delivery.handle = answer.receipt_handle;
+        }
+        Ok(())
+    }
+
+    /// Puts a message to its group's dead letters (`%DLQ%` and the group's name), from which a consumer can receive it.
+    #[tracing::instrument(level = "debug", skip_all, fields(message_id = delivery.message.message_id))]
+    pub async fn forward_to_dead_letters(&self, delivery: &Delivery) -> Result<(), Error> {
+        let client = self.running.client();
+        let attempt = i32::try_from(delivery.attempt).unwrap_or(i32::MAX);
+        let request = wire::ForwardMessageToDeadLetterQueueRequest {
+            group: client.group(),
+            topic: Some(Resource::named(&delivery.message.topic)),
+            receipt_handle: delivery.handle.clone(),
+            message_id: delivery.message.message_id.clone(),
+            delivery_attempt: attempt,
+            max_delivery_attempts: attempt,
+        };
+        let again = || async {
+            let session = client.best_of(&delivery.addresses, 0)?;
+            session.ask(&session::FORWARD_TO_DEAD_LETTERS, request.clone(), client.access.request_limit).await
+        };
+        let _: StatusResponse = client.try_again(Error::is_passing, again).await?;
+        Ok(())
+    }
+
+    /// The group.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// How its endpoints are.
+    pub fn health(&self) -> Vec<EndpointHealth> {
+        self.running.client().health()
+    }
+
+    /// Begins no more receives, waits for those that run (as long as a poll lasts: what a broker sends to nobody is hidden from
+    /// the others), and says goodbye to the servers.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        if timeout(self.long_poll + RECEIVE_GRACE, self.receives.acquire_many(RECEIVES_MAX)).await.is_err() {
+            tracing::warn!(group = self.group, "receives that still wait are cut off");
+        }
+        self.receives.close();
+        self.running.end().await
+    }
+
+    fn unanswered(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<String>>> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a receive brought. Messages that came are ours, whatever else was said: they will not come again before their time.
+fn read(parts: Vec<wire::ReceiveMessageResponse>, addresses: &[Address]) -> Result<Vec<Delivery>, Error> {
+    let (mut deliveries, mut status) = (Vec::new(), None);
+    let addresses: Arc<[Address]> = addresses.into();
+    for part in parts {
+        match part.content {
+            Some(Content::Message(message)) => deliveries.extend(delivery(message, &addresses)),
+            Some(Content::Status(of_all)) => status = Some(of_all),
+            Some(Content::DeliveryTimestamp(_)) | None => {}
+        }
+    }
+    match status {
+        Some(status) if deliveries.is_empty() && status.code != code::MESSAGE_NOT_FOUND => of_status(Some(&status)).map(|()| deliveries),
+        None if deliveries.is_empty() => Err(Error::unknown("an answer without a status")),
+        _ => Ok(deliveries),
+    }
+}
+
+/// A message that cannot be read is told and left: it comes again, and goes to the dead letters in the end.
+fn delivery(message: wire::Message, addresses: &Arc<[Address]>) -> Option<Delivery> {
+    let properties = message.system_properties.as_ref();
+    let handle = properties.and_then(|properties| properties.receipt_handle.clone()).unwrap_or_default();
+    let attempt = properties.and_then(|properties| properties.delivery_attempt).unwrap_or(1);
+    let message_id = properties.map(|properties| properties.message_id.clone()).unwrap_or_default();
+    match Received::of_wire(message) {
+        Ok(message) => Some(Delivery { message, attempt: u32::try_from(attempt).unwrap_or(1), handle, addresses: addresses.clone() }),
+        Err(what) => {
+            tracing::error!(message_id, what, "a message cannot be read; it is left to come again");
+            None
+        }
+    }
+}

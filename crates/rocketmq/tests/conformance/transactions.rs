@@ -1,0 +1,193 @@
+//! Half messages: committed, rolled back, asked about; and what is refused before anything is sent.
+
+use crate::lab::{Lab, POLL, Plan, SECOND, SOON, message, wait_until};
+use Verdict::{Commit, Rollback, Unknown};
+use rocketmq::admin::TopicKind;
+use rocketmq::{Error, Message, Producer, SimpleConsumer, Subscription, TransactionalProducer, Verdict};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+pub async fn what_is_committed_is_delivered_once_and_what_is_rolled_back_never_and_neither_is_asked_about(lab: Arc<Lab>) {
+    let topic = lab.topic("tx_basic", TopicKind::Transaction).await;
+    let inbox = lab.inbox(&topic).await;
+    let plan = Plan::default();
+    let producer = plan.producer(lab.access(), &topic).await;
+    for n in 0..5 {
+        producer.prepare(&message(&topic, &format!("commit-{n}"))).await.expect("stored").commit().await.expect("told");
+        producer.prepare(&message(&topic, &format!("rollback-{n}"))).await.expect("stored").rollback().await.expect("told");
+    }
+    // One that is asked about twice comes after all that could be asked about before it.
+    plan.say("marker", &[Unknown, Unknown, Commit]);
+    drop(producer.prepare(&message(&topic, "marker")).await.expect("stored"));
+    inbox.wait_for("marker").await;
+    for n in 0..5 {
+        assert_eq!(inbox.count(&format!("commit-{n}")), 1);
+        assert_eq!(inbox.count(&format!("rollback-{n}")), 0);
+    }
+    assert_eq!(plan.all_checks(), 3, "only the marker was asked about");
+    producer.shutdown().await.expect("goodbye");
+}
+
+pub async fn a_silent_half_message_becomes_what_the_checker_says(lab: Arc<Lab>) {
+    let topic = lab.topic("tx_silent", TopicKind::Transaction).await;
+    let inbox = lab.inbox(&topic).await;
+    let plan = Plan::default();
+    let producer = plan.producer(lab.access(), &topic).await;
+    plan.say("commit", &[Commit]);
+    plan.say("rollback", &[Rollback]);
+    plan.say("marker", &[Unknown, Unknown, Commit]);
+    for key in ["commit", "rollback", "marker"] {
+        drop(producer.prepare(&message(&topic, key)).await.expect("stored"));
+    }
+    inbox.wait_for_all(&["commit", "marker"]).await;
+    assert_eq!((inbox.count("commit"), inbox.count("rollback")), (1, 0));
+    assert_eq!((plan.checks("commit"), plan.checks("rollback")), (1, 1));
+}
+
+pub async fn unknown_is_asked_again_until_somebody_knows(lab: Arc<Lab>) {
+    let topic = lab.topic("tx_unknown", TopicKind::Transaction).await;
+    let inbox = lab.inbox(&topic).await;
+    let plan = Plan::default();
+    let producer = plan.producer(lab.access(), &topic).await;
+    plan.say("key", &[Unknown, Unknown, Unknown, Commit]);
+    drop(producer.prepare(&message(&topic, "key")).await.expect("stored"));
+    inbox.wait_for("key").await;
+    assert_eq!((inbox.count("key"), plan.checks("key")), (1, 4));
+}
+
+pub async fn a_checker_that_panics_is_asked_again(lab: Arc<Lab>) {
+    let topic = lab.topic("tx_panic", TopicKind::Transaction).await;
+    let inbox = lab.inbox(&topic).await;
+    let plan = Plan::default();
+    plan.say("key", &[Unknown, Commit]);
+    let checker = {
+        let plan = plan.clone();
+        move |half| {
+            let verdict = plan.verdict(&half);
+            async move { if verdict == Unknown { panic!("on purpose: a checker that panics") } else { verdict } }
+        }
+    };
+    let producer = TransactionalProducer::start(lab.access(), &[&topic], checker).await.expect("a producer");
+    drop(producer.prepare(&message(&topic, "key")).await.expect("stored"));
+    inbox.wait_for("key").await;
+    assert_eq!((inbox.count("key"), plan.checks("key")), (1, 2));
+}
+
+pub async fn a_checker_that_never_ends_is_left_and_asked_again(lab: Arc<Lab>) {
+    let topic = lab.topic("tx_endless", TopicKind::Transaction).await;
+    let inbox = lab.inbox(&topic).await;
+    let plan = Plan::default();
+    plan.say("key", &[Unknown, Commit]);
+    let checker = {
+        let plan = plan.clone();
+        move |half| {
+            let verdict = plan.verdict(&half);
+            async move { if verdict == Unknown { std::future::pending().await } else { verdict } }
+        }
+    };
+    let producer = TransactionalProducer::start(lab.access(), &[&topic], checker).await.expect("a producer");
+    drop(producer.prepare(&message(&topic, "key")).await.expect("stored"));
+    inbox.wait_for("key").await;
+    assert_eq!(inbox.count("key"), 1);
+    // The first is still running when the second is asked, and is then cut off: a shutdown does not wait for it for ever.
+    timeout(SOON, producer.shutdown()).await.expect("it ends").expect("goodbye");
+}
+
+pub async fn with_a_recovery_time_a_late_commit_changes_nothing_and_the_check_delivers(lab: Arc<Lab>) {
+    let topic = lab.topic("tx_late", TopicKind::Transaction).await;
+    let inbox = lab.inbox(&topic).await;
+    let plan = Plan::default();
+    // Longer than the broker's own time until it asks.
+    let producer = plan.producer(lab.access(), &topic).await.with_recovery(2 * SECOND).expect("whole seconds");
+    let half = producer.prepare(&message(&topic, "key")).await.expect("stored");
+    wait_until(SOON, async || plan.checks("key") > 0).await;
+    half.commit().await.expect("the proxy says OK, which means nothing");
+    // Were it delivered by that commit, then before a half message that is prepared later and asked about twice.
+    plan.say("marker", &[Unknown, Unknown, Commit]);
+    drop(producer.prepare(&message(&topic, "marker")).await.expect("stored"));
+    inbox.wait_for("marker").await;
+    assert_eq!(inbox.count("key"), 0, "a late commit is not heeded, since a recovery duration is set");
+    plan.say("key", &[Commit]);
+    inbox.wait_for("key").await;
+}
+
+pub async fn without_a_recovery_time_a_late_commit_delivers(lab: Arc<Lab>) {
+    let topic = lab.topic("tx_late_heeded", TopicKind::Transaction).await;
+    let inbox = lab.inbox(&topic).await;
+    let plan = Plan::default();
+    let producer = plan.producer(lab.access(), &topic).await;
+    let half = producer.prepare(&message(&topic, "key")).await.expect("stored");
+    wait_until(SOON, async || plan.checks("key") > 0).await;
+    half.commit().await.expect("told");
+    inbox.wait_for("key").await;
+}
+
+pub async fn a_sibling_is_asked_when_the_producer_is_gone(lab: Arc<Lab>) {
+    let topic = lab.topic("tx_sibling", TopicKind::Transaction).await;
+    let inbox = lab.inbox(&topic).await;
+    let (one, two) = (Plan::default(), Plan::default());
+    let producer = one.producer(lab.access(), &topic).await;
+    let sibling = two.producer(lab.access(), &topic).await;
+    two.say("key", &[Commit]);
+    drop(producer.prepare(&message(&topic, "key")).await.expect("stored"));
+    // No goodbye.
+    drop(producer);
+    inbox.wait_for("key").await;
+    assert_eq!(inbox.count("key"), 1);
+    assert!(two.checks("key") >= 1);
+    sibling.shutdown().await.expect("goodbye");
+}
+
+pub async fn wrong_topics_and_bodies_are_told_with_what_to_do(lab: Arc<Lab>) {
+    let plain = lab.topic("wrong_plain", TopicKind::Normal).await;
+    let transactional = lab.topic("wrong_tx", TopicKind::Transaction).await;
+    let says = |error: Error, code: Option<i64>, words: &str| {
+        assert_eq!(error.code(), code, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.had_no_effect(), "{error}");
+    };
+    let checker = |_| async { Unknown };
+    let error = TransactionalProducer::start(lab.access(), &[&plain], checker).await.err().expect("not transactional");
+    says(error, None, "is for messages of the kind NORMAL: create it with message.type=TRANSACTION");
+    let error = TransactionalProducer::start(lab.access(), &["wrong_nowhere"], checker).await.err().expect("no topic");
+    says(error, Some(40_402), "Create the topic first");
+    let error = TransactionalProducer::start(lab.access(), &[], checker).await.err().expect("no topic");
+    says(error, None, "declares its topics");
+    let producer = Producer::start(lab.access(), &[&plain]).await.expect("a producer");
+    says(producer.send(&message(&transactional, "key")).await.expect_err("the wrong kind"), Some(40_014), "message.type");
+    says(producer.send(&message("wrong_nowhere", "key")).await.expect_err("no topic"), Some(40_402), "Create the topic first");
+    says(producer.send(&Message::new(&*plain, "")).await.expect_err("no body"), None, "empty");
+    says(producer.send(&Message::new(&*plain, vec![b'x'; (4 << 20) + 1])).await.expect_err("too large"), None, "4194304");
+    says(producer.send(&message(&plain, "a key")).await.expect_err("a space"), None, "no space");
+    let producer = TransactionalProducer::start(lab.access(), &[&transactional], checker).await.expect("a producer");
+    for recovery in [Duration::ZERO, SECOND / 2, 3_601 * SECOND] {
+        let producer = TransactionalProducer::start(lab.access(), &[&transactional], checker).await.expect("a producer");
+        says(producer.with_recovery(recovery).err().expect("not whole, or not in bounds"), None, "whole seconds");
+    }
+    says(producer.prepare(&message(&plain, "key")).await.expect_err("not declared"), None, "declared");
+    says(producer.prepare(&message(&transactional, "key").in_group("g")).await.expect_err("ordered"), None, "half message");
+    let start = |group: &str, topic: &str| {
+        let (group, subscription) = (group.to_owned(), Subscription::all(topic));
+        let access = lab.access();
+        async move { SimpleConsumer::start(access, &group, &[subscription], POLL).await.err().expect("something is missing") }
+    };
+    says(start("wrong_group", &plain).await, Some(3), "Create the consumer group first");
+    let group = lab.group("right_group").await;
+    says(start(&group, "wrong_nowhere").await, Some(40_402), "Create the topic first");
+}
+
+pub async fn a_client_that_says_goodbye_is_gone_at_once(lab: Arc<Lab>) {
+    let topic = lab.topic("goodbye", TopicKind::Transaction).await;
+    let producer = Plan::default().producer(lab.access(), &topic).await;
+    let connected = async || {
+        lab.admin.producers(&topic).await.is_ok_and(|clients| clients["connectionSet"].as_array().is_some_and(|set| !set.is_empty()))
+    };
+    wait_until(SOON, connected).await;
+    let health = producer.health();
+    assert!(health.len() == 1 && health[0].up && health[0].error.is_none(), "{health:?}");
+    producer.shutdown().await.expect("goodbye");
+    let since = Instant::now();
+    wait_until(SOON, async || !connected().await).await;
+    assert!(since.elapsed() < 5 * SECOND, "it would be two minutes without a goodbye: {:?}", since.elapsed());
+}
