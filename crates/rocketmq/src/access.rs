@@ -12,6 +12,8 @@ use std::time::Duration;
 
 const PORT: u16 = 8081;
 const REQUEST_LIMIT: Duration = Duration::from_secs(3);
+/// A day, in place of whatever is longer.
+const LIMIT_MAX: Duration = Duration::from_secs(86_400);
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// A proxy's gRPC port.
@@ -91,7 +93,7 @@ pub struct Access {
 
 impl Access {
     /// `rocketmq://HOST[:PORT][,HOST[:PORT] …]`, `rocketmqs://` for TLS by the machine's authorities, `KEY:SECRET@` before the
-    /// hosts for signed requests. The port is 8081 if none is given.
+    /// hosts, as they are, for signed requests. The port is 8081 if none is given.
     pub fn new(url: &str) -> Result<Self, Error> {
         let illegal = |what: &str| Error::Illegal(format!("{what}; an access point is rocketmq://HOST:PORT or rocketmqs://HOST:PORT"));
         let (scheme, rest) = url.split_once("://").ok_or_else(|| illegal("the URL has no scheme"))?;
@@ -128,21 +130,24 @@ impl Access {
         Ok(self)
     }
 
-    /// Speaks TLS, and trusts the certificates of this PEM alone.
+    /// Speaks TLS, whatever the URL says, and trusts the certificates of this PEM alone. What is no PEM is told at the start.
     pub fn with_ca(mut self, pem: &[u8]) -> Self {
         self.trust = Some(Trust::Own(pem.into()));
         self
     }
 
-    /// How long a request may take, each attempt: 3 s if nothing else is said. Receiving takes its poll's time more.
+    /// How long one attempt of a request may take: 3 s if nothing else is said. A receive takes as long as its poll and 5 s more;
+    /// the wait for an endpoint that is away comes on top, once more as long. By default there are three attempts with 10 ms to 1 s
+    /// between them; the server may say otherwise.
     pub fn with_request_limit(mut self, limit: Duration) -> Self {
-        self.request_limit = limit;
+        self.request_limit = limit.min(LIMIT_MAX);
         self
     }
 
-    /// How long a start may take until the servers have answered: 10 s if nothing else is said.
+    /// How long a start waits for the first server: 10 s if nothing else is said. Each topic that it looks for comes on top, within
+    /// the request limit.
     pub fn with_start_limit(mut self, limit: Duration) -> Self {
-        self.start_limit = limit;
+        self.start_limit = limit.min(LIMIT_MAX);
         self
     }
 

@@ -42,7 +42,8 @@ impl TopicKind {
     }
 }
 
-/// A broker and a name server, at their remoting ports.
+/// One broker and its name server, at their remoting ports, in plaintext. Of several brokers each has topics and groups of its own:
+/// make them on every one, and add up what they count.
 #[derive(Clone)]
 pub struct Admin {
     namesrv: String,
@@ -70,7 +71,7 @@ impl Admin {
         Ok(self)
     }
 
-    /// Makes a topic, or changes its queues. Its kind stays what it was at first.
+    /// Makes a topic of so many queues, or changes it.
     pub async fn create_topic(&self, topic: &str, kind: TopicKind, queues: u32) -> Result<(), Error> {
         legal_name("a topic", topic)?;
         let queues = queues.to_string();
@@ -82,7 +83,7 @@ impl Admin {
         self.call(&self.broker, UPDATE_TOPIC, fields, &[]).await.map(drop)
     }
 
-    /// Makes a consumer group, or changes it. After `deliveries_max` deliveries a message goes to the group's dead letters.
+    /// Makes a consumer group, or changes it; `orderly` for ordered topics. After `deliveries_max` deliveries a message goes to the group's dead letters.
     pub async fn create_group(&self, group: &str, deliveries_max: u32, orderly: bool) -> Result<(), Error> {
         legal_name("a group", group)?;
         if deliveries_max == 0 {
@@ -112,7 +113,8 @@ impl Admin {
         Ok(numbers_after(&body, "maxOffset").into_iter().sum())
     }
 
-    /// How many messages of a topic a group has not acknowledged yet, as the broker counts them: what is on its way counts too.
+    /// How many messages of a topic a group has not acknowledged yet, as the broker counts them: what is on its way counts too, what
+    /// waits to come again does not. Zero of a topic that the group never received.
     pub async fn lag(&self, group: &str, topic: &str) -> Result<u64, Error> {
         let fields = json!({ "consumerGroup": group, "topic": topic });
         let body = self.call(&self.broker, CONSUME_STATS, fields, &[]).await?;

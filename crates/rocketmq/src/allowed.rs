@@ -30,9 +30,9 @@ impl Default for Allowed {
 impl Allowed {
     /// With what the server says; what it does not say, or says absurdly, stays.
     pub fn with(mut self, settings: &wire::Settings) -> Self {
-        if let Some(PubSub::Publishing(publishing)) = &settings.pub_sub {
-            self.body_max = usize::try_from(publishing.max_body_size).ok().filter(|size| *size > 0).unwrap_or(self.body_max);
-        }
+        // To a consumer the server says its group's policy, by which messages come again.
+        let Some(PubSub::Publishing(publishing)) = &settings.pub_sub else { return self };
+        self.body_max = usize::try_from(publishing.max_body_size).ok().filter(|size| *size > 0).unwrap_or(self.body_max);
         let Some(policy) = &settings.backoff_policy else { return self };
         self.attempts = u32::try_from(policy.max_attempts).ok().filter(|n| (1..=16).contains(n)).unwrap_or(self.attempts);
         if let Some(backoff) = &policy.exponential_backoff {
@@ -78,5 +78,7 @@ mod tests {
         let absurd = Allowed::default().with(&settings(-1, 0, 0.0));
         assert_eq!((absurd.attempts, absurd.body_max, absurd.factor), (3, BODY_MAX, 2.0));
         assert_eq!(Allowed::default().with(&settings(1_000_000, 1, f32::NAN)).attempts, 3);
+        let of_a_group = wire::Settings { pub_sub: Some(PubSub::Subscription(wire::Subscription::default())), ..settings(1, 1, 2.0) };
+        assert_eq!(Allowed::default().with(&of_a_group), Allowed::default());
     }
 }

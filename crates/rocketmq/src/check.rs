@@ -19,20 +19,23 @@ const RUNNING_MAX: usize = 64;
 /// How many checks wait or run; what comes beyond is left to the broker, which asks again.
 const TAKEN_MAX: usize = 4_096;
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
+/// Longer than a checker may take.
+const END_LIMIT: Duration = Duration::from_secs(6);
 
 /// What a half message shall become.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// It is delivered.
     Commit,
-    /// It is thrown away.
+    /// It is thrown away: what it stands for was not done, and cannot be done any more.
     Rollback,
-    /// Nobody knows now: nothing is answered, and the broker asks again.
+    /// Nobody knows now, or it may still be on its way: nothing is answered, and the broker asks again.
     Unknown,
 }
 
 /// A half message that the broker asks about.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct HalfMessage {
     /// The message, as it was prepared.
     pub message: Received,
@@ -64,12 +67,18 @@ impl Checks {
     }
 
     /// Takes no more, and waits for those that run.
-    pub async fn end(&self, limit: Duration) {
+    pub async fn end(&self) {
         let all = self.taken.acquire_many(TAKEN_MAX as u32);
-        if timeout(limit, all).await.is_err() {
-            tracing::warn!("checks that still run are cut off; the broker asks somebody else");
+        if timeout(END_LIMIT, all).await.is_err() {
+            tracing::warn!("checkers that still run are cut off; the broker asks somebody else");
         }
+        self.close();
+    }
+
+    /// Takes no more, and those that wait for their turn leave.
+    pub fn close(&self) {
         self.taken.close();
+        self.running.close();
     }
 }
 
@@ -84,10 +93,11 @@ pub fn take(client: &Arc<Client>, session: &Arc<Session>, command: RecoverOrphan
         Ok(message) => HalfMessage { message, transaction_id: command.transaction_id },
         Err(what) => {
             tracing::error!(transaction_id = command.transaction_id, what, "a half message cannot be read; it is not settled");
+            client.access.observer.checked(None);
             return;
         }
     };
-    let (client, session) = (client.clone(), session.clone());
+    let (client, stopped, session) = (client.clone(), client.clone(), session.clone());
     let span = tracing::debug_span!("check", topic = half.message.topic, message_id = half.message.message_id);
     let checking = async move {
         let _room = room;
@@ -102,7 +112,13 @@ pub fn take(client: &Arc<Client>, session: &Arc<Session>, command: RecoverOrphan
             tracing::debug!(%error, "a check's answer was lost; the broker asks again");
         }
     };
-    tasks::spawn_counted(checking.instrument(span));
+    let until_stopped = async move {
+        tokio::select! {
+            () = stopped.stopped() => {}
+            () = checking => {}
+        }
+    };
+    tasks::spawn_counted(until_stopped.instrument(span));
 }
 
 /// The checker's verdict; `None` if it gave none.

@@ -5,9 +5,10 @@ use crate::allowed::{Allowed, BODY_MAX};
 use crate::error::of_status;
 use crate::identity::{Identity, VERSION};
 use crate::route::{Queue, Routes};
-use crate::session::{self, Session};
+use crate::session::{self, Session, State};
 use crate::wire::{self, Resource, StatusResponse, code, settings::PubSub};
 use crate::{EndpointHealth, Error, check, telemetry};
+use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -65,6 +66,7 @@ impl Client {
             client.session(address)?;
         }
         client.tasks().spawn(beat(client.clone()));
+        client.tasks().spawn(read_routes(client.clone()));
         client.any_up(client.access.start_limit).await?;
         Ok(running)
     }
@@ -186,7 +188,7 @@ impl Client {
     /// nobody to be asked about, and a receive no subscription.
     pub async fn session_of(self: &Arc<Self>, queue: &Queue, turn: usize, limit: Duration) -> Result<Arc<Session>, Error> {
         if self.is_stopped() {
-            return Err(Error::NotSent("this client was shut down".to_owned()));
+            return Err(Error::ShutDown);
         }
         self.up_of(&queue.addresses, turn, limit).await
     }
@@ -213,21 +215,27 @@ impl Client {
         Err(last)
     }
 
-    /// Tries until it succeeds, the error will not pass, or the server's number of attempts is used up.
+    /// Tries until it succeeds, the error will not pass, or the server's number of attempts is used up. What an attempt left
+    /// unknown stays unknown, whatever the last one says.
     pub async fn try_again<T, F>(&self, passing: impl Fn(&Error) -> bool, attempt: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
         let allowed = self.allowed();
-        let mut attempts = 1;
+        let (mut attempts, mut doubt) = (1, None);
         loop {
-            match attempt().await {
-                Err(error) if attempts < allowed.attempts && passing(&error) && !self.is_stopped() => {
-                    tracing::debug!(%error, attempts, "tried again");
-                    sleep(allowed.wait(attempts)).await;
-                    attempts += 1;
-                }
-                done => return done,
+            let error = match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            if attempts == allowed.attempts || !passing(&error) || self.is_stopped() {
+                return Err(error.after(doubt));
+            }
+            tracing::debug!(%error, attempts, "tried again");
+            sleep(allowed.wait(attempts)).await;
+            attempts += 1;
+            if !error.had_no_effect() {
+                doubt = Some(error);
             }
         }
     }
@@ -259,7 +267,7 @@ impl Client {
     /// Takes no more checks, lets those that run end, says goodbye to every server, closes.
     async fn end(&self) -> Result<(), Error> {
         if let Role::Producer { checks: Some(checks), .. } = &self.role {
-            checks.end(END_LIMIT).await;
+            checks.end().await;
         }
         let sessions: Vec<_> = self.sessions().values().cloned().collect();
         let mut ended = Ok(());
@@ -295,27 +303,47 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.stop.send_replace(true);
+        if let Role::Producer { checks: Some(checks), .. } = &self.0.role {
+            checks.close();
+        }
         self.0.tasks().abort_all();
-        self.0.sessions().clear();
+        for (_, session) in self.0.sessions().drain() {
+            session.set_state(State::Down(Error::ShutDown));
+        }
     }
 }
 
-/// Heartbeats to every endpoint, and routes read again, until the client stops.
+/// Heartbeats to every endpoint, until the client stops.
 async fn beat(client: Arc<Client>) {
-    let (mut hearts, mut routes) = (interval(HEARTBEAT_EVERY), interval(ROUTES_EVERY));
+    let mut hearts = interval(HEARTBEAT_EVERY);
     hearts.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    routes.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = client.stopped() => return,
-            _ = hearts.tick() => {
-                let sessions: Vec<_> = client.sessions().values().filter(|session| session.is_up()).cloned().collect();
-                for session in sessions {
-                    heartbeat(&client, &session).await;
-                }
-            }
-            _ = routes.tick() => client.routes.read_again(&client).await,
+    let beating = async {
+        loop {
+            hearts.tick().await;
+            let sessions: Vec<_> = client.sessions().values().filter(|session| session.is_up()).cloned().collect();
+            // At once: one that does not answer holds up no other.
+            join_all(sessions.iter().map(|session| heartbeat(&client, session))).await;
         }
+    };
+    tokio::select! {
+        () = client.stopped() => {}
+        () = beating => {}
+    }
+}
+
+/// Routes read again, until the client stops.
+async fn read_routes(client: Arc<Client>) {
+    let mut routes = interval(ROUTES_EVERY);
+    routes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let reading = async {
+        loop {
+            routes.tick().await;
+            client.routes.read_again(&client).await;
+        }
+    };
+    tokio::select! {
+        () = client.stopped() => {}
+        () = reading => {}
     }
 }
 

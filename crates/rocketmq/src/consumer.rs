@@ -3,6 +3,7 @@
 use crate::access::Address;
 use crate::client::{Client, Role, Running};
 use crate::error::of_status;
+use crate::identity::message_id;
 use crate::message::{Received, legal_name};
 use crate::session;
 use crate::wire::{
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// The most that a proxy gives at once.
 const RECEIVE_MAX: usize = 32;
@@ -21,6 +22,8 @@ const RECEIVE_MAX: usize = 32;
 const RECEIVE_GRACE: Duration = Duration::from_secs(5);
 /// What a proxy makes of a poll.
 const LONG_POLLS: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(20);
+/// A receive that fails takes this long at least.
+const LEAST_FAILURE: Duration = Duration::from_secs(1);
 const RECEIVES_MAX: u32 = 1 << 20;
 
 /// A topic, and which of its messages.
@@ -52,19 +55,20 @@ impl Subscription {
     }
 }
 
-/// Receives as a member of a group: what one member has taken, no other sees until its time is over.
+/// Receives as a member of a group: what one member has taken, no other sees until its time is over. All members subscribe to the
+/// same. Every method takes `&self`: share it in an `Arc`, and let several tasks receive.
 pub struct SimpleConsumer {
     running: Running,
     group: String,
     subscriptions: Vec<Subscription>,
     long_poll: Duration,
     receives: Semaphore,
-    /// Receives that were not answered, by topic: a broker that keeps an order lets the same attempt in again.
-    unanswered: Mutex<HashMap<String, Vec<String>>>,
+    unanswered: Unanswered,
 }
 
 /// A message that was received, until its time is over.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Delivery {
     /// The message.
     pub message: Received,
@@ -90,6 +94,10 @@ impl SimpleConsumer {
             }
             Ok(wire::SubscriptionEntry { topic: Some(Resource::named(&one.topic)), expression: Some(one.expression()) })
         });
+        let twice = |(n, one): (usize, &Subscription)| subscriptions[..n].iter().any(|other| other.topic == one.topic);
+        if subscriptions.is_empty() || subscriptions.iter().enumerate().any(twice) {
+            return Err(Error::Illegal("a consumer has at least one subscription, and one of each topic".to_owned()));
+        }
         let role = Role::Consumer { group: group.to_owned(), subscriptions: entries.collect::<Result<_, _>>()?, long_poll };
         let running = Client::start(access, role).await?;
         for one in subscriptions {
@@ -101,15 +109,17 @@ impl SimpleConsumer {
             subscriptions: subscriptions.to_vec(),
             long_poll,
             receives: Semaphore::new(RECEIVES_MAX as usize),
-            unanswered: Mutex::default(),
+            unanswered: Unanswered::default(),
         })
     }
 
     /// Receives at most `max` messages (1 to 32) of a topic, from one broker, in turn; waits for the first one as long as its
     /// poll lasts. They are hidden from others for `invisible` (proxies take 10 s to 12 h): acknowledge them within it.
     ///
-    /// Let at least as many receives run as the topic has brokers ([`SimpleConsumer::brokers`]). A receive that is dropped while
-    /// it waits may lose what the broker sends it, until the time is over.
+    /// Empty if nothing came within the poll. Let at least as many receives run as the topic has brokers
+    /// ([`SimpleConsumer::brokers`]), or the poll of an idle one holds up the others; more for throughput. A receive that is
+    /// dropped while it waits, as by `select!`, may lose what the broker sends it until the time is over. A message that cannot be
+    /// read (a wrong checksum) is logged and left: it comes again, and goes to the dead letters in the end.
     #[tracing::instrument(level = "debug", skip(self))]
     pub async fn receive(&self, topic: &str, max: usize, invisible: Duration) -> Result<Vec<Delivery>, Error> {
         let Some(subscription) = self.subscriptions.iter().find(|one| one.topic == topic) else {
@@ -118,18 +128,25 @@ impl SimpleConsumer {
         if !(1..=RECEIVE_MAX).contains(&max) {
             return Err(Error::Illegal(format!("{max} messages; a receive takes 1 to {RECEIVE_MAX}")));
         }
-        let Ok(_receiving) = self.receives.acquire().await else {
-            return Err(Error::NotSent("this consumer was shut down".to_owned()));
-        };
-        let client = self.running.client();
+        let Ok(_receiving) = self.receives.acquire().await else { return Err(Error::ShutDown) };
+        let since = Instant::now();
+        let received = self.receive_once(subscription, max, invisible).await;
+        if received.is_err() && !self.running.client().is_stopped() {
+            // Who asks again and again while nobody can answer does not spin.
+            drop(timeout_at(since + LEAST_FAILURE, self.running.client().stopped()).await);
+        }
+        received
+    }
+
+    async fn receive_once(&self, subscription: &Subscription, max: usize, invisible: Duration) -> Result<Vec<Delivery>, Error> {
+        let (client, topic) = (self.running.client(), subscription.topic.as_str());
         let route = client.routes.of(client, topic).await?;
         let turn = route.next_turn();
         let Some(queue) = client.next_of(&route.readable, turn) else {
             return Err(Error::NotSent(format!("{topic} has no queue that may be read now")));
         };
-        // Who asks again and again while a broker is away waits here.
         let session = client.session_of(queue, turn, self.long_poll).await?;
-        let attempt = self.unanswered().get_mut(topic).and_then(Vec::pop).unwrap_or_else(crate::identity::message_id);
+        let attempt = Attempt::of(&self.unanswered, topic, &queue.broker);
         let request = wire::ReceiveMessageRequest {
             group: client.group(),
             message_queue: Some(queue.wire.clone()),
@@ -138,11 +155,11 @@ impl SimpleConsumer {
             invisible_duration: Some(wire::duration(invisible)),
             auto_renew: false,
             long_polling_timeout: Some(wire::duration(self.long_poll)),
-            attempt_id: Some(attempt.clone()),
+            attempt_id: Some(attempt.id.clone()),
         };
         let received = session.receive(request, self.long_poll + RECEIVE_GRACE).await;
-        if matches!(received, Err(Error::Unknown { .. })) {
-            self.unanswered().entry(topic.to_owned()).or_default().push(attempt);
+        if received.is_ok() {
+            attempt.answered();
         }
         let deliveries = received.and_then(|parts| read(parts, &queue.addresses));
         client.note(&queue.broker, &deliveries);
@@ -160,8 +177,8 @@ impl SimpleConsumer {
 
     /// Acknowledges messages: the group does not see them again. The results stand in the order of the deliveries.
     ///
-    /// An OK is worth what the handle is worth: of a message whose time was over, or whose handle was replaced, a server says OK
-    /// and delivers it again.
+    /// `Ok` does not prove that it is gone: with a handle that was replaced a server says OK and delivers it again. After its time
+    /// it comes again whatever the server says.
     #[tracing::instrument(level = "debug", skip_all, fields(deliveries = deliveries.len()))]
     pub async fn ack(&self, deliveries: &[Delivery]) -> Vec<Result<(), Error>> {
         let mut results = vec![Err(Error::unknown("the server did not say")); deliveries.len()];
@@ -205,8 +222,8 @@ impl SimpleConsumer {
         sheaf.iter().map(|delivery| of_status(said.get(delivery.handle.as_str()).copied().flatten())).collect()
     }
 
-    /// Hides a message for this long from now on: less than a second lets it come again at once, at the broker's pace. The
-    /// delivery's handle is replaced; copies of the delivery are worth nothing any more.
+    /// Hides a message for this long from now on; under a second it comes again as soon as the broker looks, which takes it some
+    /// seconds. The delivery's handle is replaced: clones that were made before can acknowledge nothing any more.
     #[tracing::instrument(level = "debug", skip_all, fields(message_id = delivery.message.message_id))]
     pub async fn change_invisible(&self, delivery: &mut Delivery, invisible: Duration) -> Result<(), Error> {
         let client = self.running.client();
@@ -268,9 +285,36 @@ impl SimpleConsumer {
         self.receives.close();
         self.running.end().await
     }
+}
 
-    fn unanswered(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<String>>> {
-        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+/// Receives that were not answered, by topic and broker: a broker that keeps an order lets the same attempt in again.
+type Unanswered = Mutex<HashMap<(String, String), Vec<String>>>;
+
+/// The attempt of a receive. Whatever ends it without an answer, it is the next one's.
+struct Attempt<'a> {
+    unanswered: &'a Unanswered,
+    of: (String, String),
+    id: String,
+}
+
+impl<'a> Attempt<'a> {
+    fn of(unanswered: &'a Unanswered, topic: &str, broker: &str) -> Self {
+        let of = (topic.to_owned(), broker.to_owned());
+        let earlier = unanswered.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&of).and_then(Vec::pop);
+        Self { unanswered, of, id: earlier.unwrap_or_else(message_id) }
+    }
+
+    fn answered(mut self) {
+        self.id.clear();
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.id.is_empty() {
+            let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+            unanswered.entry(self.of.clone()).or_default().push(std::mem::take(&mut self.id));
+        }
     }
 }
 

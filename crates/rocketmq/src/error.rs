@@ -4,23 +4,36 @@ use crate::wire::{Status, code};
 use std::error::Error as _;
 use std::fmt;
 
-/// Why a request did not succeed, and what is known of its effect. Each text says what to do next where there is something to do.
+/// Why a request did not succeed, and what is known of its effect. Common ones say what to do next.
+///
+/// | error | what to do |
+/// |---|---|
+/// | [`Error::Illegal`] | mend the program; the same request fails again |
+/// | [`Error::ShutDown`] | stop |
+/// | [`Error::NotSent`] | try again after a pause |
+/// | [`Error::Refused`] | as the code says; 42900 passes, 40402 for twenty seconds after a topic was made |
+/// | [`Error::Unknown`] | try again only where twice does no harm |
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Error {
     /// The request is not legal; it was not sent.
     Illegal(String),
+    /// This client was shut down: the request had no effect.
+    ShutDown,
     /// The server was not reached: the request had no effect.
     NotSent(String),
     /// The request was sent, and whether it had its effect is not known: no answer came, or one that does not say.
     Unknown {
-        /// The server's code, if it answered with one: 50000 and above but for those that say "not supported".
+        /// The server's code, if it answered with one that does not rule out an effect: 50000 and above but for those that say
+        /// "not supported", 40800, any that this client does not know; 1 of the remoting protocol.
         code: Option<i64>,
         /// What was seen.
         what: String,
     },
     /// The server answered and refused: the request had no effect.
     Refused {
-        /// The server's own code: five digits of the v2 protocol, up to three of the remoting protocol, 1 to 16 of gRPC itself.
+        /// The server's own code: five digits of the v2 protocol, up to four of the remoting protocol ([`crate::Admin`]),
+        /// 1 to 16 of gRPC itself.
         code: i64,
         /// Its words, and ours where we know more.
         what: String,
@@ -36,9 +49,19 @@ impl Error {
     /// The server's code, if it gave one.
     pub fn code(&self) -> Option<i64> {
         match self {
-            Self::Illegal(_) | Self::NotSent(_) => None,
+            Self::Illegal(_) | Self::ShutDown | Self::NotSent(_) => None,
             Self::Unknown { code, .. } => *code,
             Self::Refused { code, .. } => Some(*code),
+        }
+    }
+
+    /// This error, after another attempt left its own outcome unknown.
+    pub(crate) fn after(self, doubt: Option<Self>) -> Self {
+        match doubt {
+            Some(doubt) if self.had_no_effect() => {
+                Self::Unknown { code: self.code(), what: format!("{self}; an attempt before it may have succeeded: {doubt}") }
+            }
+            _ => self,
         }
     }
 
@@ -49,7 +72,7 @@ impl Error {
     /// Whether the same request may be sent again at once or soon, with a chance that it then succeeds.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Illegal(_) => false,
+            Self::Illegal(_) | Self::ShutDown => false,
             Self::NotSent(_) | Self::Unknown { .. } => true,
             Self::Refused { code, .. } => *code == i64::from(code::TOO_MANY_REQUESTS),
         }
@@ -60,6 +83,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Illegal(what) => write!(f, "not sent, since it is not legal: {what}"),
+            Self::ShutDown => write!(f, "not sent: this client was shut down"),
             Self::NotSent(what) => write!(f, "not sent: {what}"),
             Self::Unknown { code: None, what } => write!(f, "sent, and the outcome is not known: {what}"),
             Self::Unknown { code: Some(code), what } => write!(f, "sent, and the outcome is not known, code {code}: {what}"),
@@ -197,6 +221,16 @@ mod tests {
         );
         assert_eq!(said(50_001).to_string(), "sent, and the outcome is not known, code 50001: words.");
         assert_eq!(Error::NotSent("x".to_owned()).to_string(), "not sent: x");
+    }
+
+    #[test]
+    fn what_was_unknown_once_is_not_known_by_a_later_refusal() {
+        let doubt = || Some(Error::unknown("no answer"));
+        for later in [Error::NotSent(String::new()), Error::ShutDown, said(42_900)] {
+            assert!(!later.clone().after(doubt()).had_no_effect());
+            assert_eq!(later.clone().after(None), later);
+        }
+        assert_eq!(said(50_001).after(doubt()), said(50_001));
     }
 
     #[test]

@@ -19,6 +19,9 @@
 //!
 //! let consumer = SimpleConsumer::start(access, "billing", &[Subscription::all("orders")], Duration::from_secs(10)).await?;
 //! let deliveries = consumer.receive("orders", 32, Duration::from_secs(30)).await?;
+//! for delivery in &deliveries {
+//!     println!("{:?}", delivery.message.body);
+//! }
 //! for result in consumer.ack(&deliveries).await {
 //!     result?;
 //! }
@@ -35,7 +38,7 @@
 //! # async fn pay(_: &str) -> bool { true }
 //! # async fn example() -> Result<(), rocketmq::Error> {
 //! let checker = |half: HalfMessage| async move {
-//!     match is_paid(&half.message.keys[0]).await {
+//!     match is_paid(half.message.keys.first().map_or("", String::as_str)).await {
 //!         Some(true) => Verdict::Commit,
 //!         Some(false) => Verdict::Rollback,
 //!         None => Verdict::Unknown, // not known now: the broker asks again
@@ -44,7 +47,10 @@
 //! let access = Access::new("rocketmq://127.0.0.1:8081")?;
 //! let producer = TransactionalProducer::start(access, &["payments"], checker).await?;
 //! let half = producer.prepare(&Message::new("payments", "paid").with_key("order-1")).await?;
-//! if pay("order-1").await { half.commit().await? } else { half.rollback().await? }
+//! let told = if pay("order-1").await { half.commit().await } else { half.rollback().await };
+//! if let Err(error) = told {
+//!     eprintln!("the broker will ask: {error}");
+//! }
 //! # Ok(())
 //! # }
 //! ```
@@ -53,21 +59,29 @@
 //!
 //! As measured with Apache RocketMQ 5.5.0; the tests `conformance` and `faults` say each by name.
 //!
-//! - **At least once.** A message may come more than once: after a lost answer, after a crash of the broker (all that was settled
-//!   shortly before), after its time is over. Keep your own name of it and look it up.
+//! - **At least once.** A message may arrive more than once: after a lost answer, after a crash of the broker (what was settled or
+//!   acknowledged just before it may be forgotten), when its invisible time ran out. Give it a key of your own and look that up.
 //! - **A commit is a hint.** A proxy answers OK before its broker has it. Only the consumer knows that a message is there.
 //! - **Check-back asks anybody** who declared the topic, so every one of them must be able to answer for every half message of
-//!   it, from what is stored and not from memory. While nobody is there the broker counts its questions all the same, and gives
-//!   up after `transactionCheckMax` of them: let `transactionCheckInterval × transactionCheckMax` be longer than any outage.
+//!   it, from what is stored and not from memory. While nobody is there the broker counts its questions all the same, and after
+//!   `transactionCheckMax` of them gives the message up, which is then never delivered: let `transactionCheckInterval × transactionCheckMax` be longer than any outage.
 //! - **A topic is there when the proxies say so.** One that was asked too early, or whose name server has just been started, says
 //!   for twenty seconds more that there is none.
 //! - **A new group begins at the end** of an older topic: let it receive once before the first message.
 //!
 //! # When servers are away
 //!
-//! Telemetry streams are opened again after 0.1 to 1 s; by them the broker asks about half messages, so nothing is prepared and
-//! nothing received where they are down: calls wait for them within their limit, then say [`Error::NotSent`]. Every call has a
-//! limit of time. Endpoints that did not answer are passed over for three seconds if there are others.
+//! A client keeps a telemetry stream to every endpoint, and opens it again after 0.1 to 1 s, or 10 s where it was refused. By it the
+//! broker asks about half messages and knows who receives, so while none is up, sends, half messages and receives wait for it within
+//! their limit and are then [`Error::NotSent`]; where it was refused they are [`Error::Refused`] at once. Settling and acknowledging do
+//! not wait. Endpoints that did not answer are passed over for three seconds if there are others.
+//!
+//! # Setting up
+//!
+//! A name server, a broker, and a proxy, whose gRPC port is 8081. Topics with their kind (`message.type`) and groups must exist: a
+//! proxy makes none. By [`Admin`], or `mqadmin updateTopic -a +message.type=TRANSACTION …` and `mqadmin updateSubGroup …`.
+//!
+//! Not there: push consumers, namespaces, batches in one request, renewal of invisible times, client certificates.
 
 mod access;
 pub mod admin;
@@ -89,6 +103,7 @@ mod wire;
 
 pub use access::Access;
 pub use admin::Admin;
+pub use bytes::Bytes;
 pub use check::{HalfMessage, Verdict};
 pub use consumer::{Delivery, SimpleConsumer, Subscription};
 pub use error::Error;

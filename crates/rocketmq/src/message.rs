@@ -33,7 +33,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message for a topic. An empty body is refused when it is sent.
+    /// A message for a topic. The body has 1 byte to 4 MiB, or what the server says; it is looked at when it is sent.
     pub fn new(topic: impl Into<String>, body: impl Into<Bytes>) -> Self {
         let (topic, body) = (topic.into(), body.into());
         Self { topic, body, tag: None, keys: Vec::new(), properties: HashMap::new(), group: None, deliver_at: None }
@@ -45,7 +45,7 @@ impl Message {
         self
     }
 
-    /// What operators may look it up by, one more: no space.
+    /// One more key by which operators can find it: no space.
     pub fn with_key(mut self, key: impl Into<String>) -> Self {
         self.keys.push(key.into());
         self
@@ -63,7 +63,8 @@ impl Message {
         self
     }
 
-    /// Delivered not before this time, by the broker's clock: for topics of the kind DELAY.
+    /// Delivered not before this time, by the broker's clock: for topics of the kind DELAY. A proxy takes a day ahead at most unless
+    /// it is configured otherwise; a time that is over is at once.
     pub fn deliver_at(mut self, at: SystemTime) -> Self {
         self.deliver_at = Some(at);
         self
@@ -169,6 +170,7 @@ pub fn legal_name(what: &str, name: &str) -> Result<(), Error> {
 
 /// A message as a server gave it.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Received {
     /// Its topic.
     pub topic: String,
@@ -186,7 +188,7 @@ pub struct Received {
     pub group: Option<String>,
     /// When it was made, by the sender's clock.
     pub born_at: Option<SystemTime>,
-    /// The queue that it lies in, and where.
+    /// The queue that it lies in.
     pub queue_id: i32,
     /// Its place in the queue; the same message twice in a topic has two.
     pub queue_offset: Option<i64>,

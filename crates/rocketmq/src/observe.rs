@@ -5,7 +5,9 @@ use std::time::Duration;
 
 /// Told of what a client does. Every method has an empty default; none may block.
 pub trait Observer: Send + Sync + 'static {
-    /// A request ended: `method` as the protocol names it (`SendMessage`, `AckMessage` …), how, and after how long.
+    /// A request ended: `method` as the protocol names it (`SendMessage`, `AckMessage` …), how, and after how long. Once an
+    /// attempt, heartbeats too; of several messages in one request the first that failed. A call that found no endpoint made no
+    /// request.
     fn request(&self, method: &'static str, error: Option<&Error>, took: Duration) {
         let _ = (method, error, took);
     }
@@ -15,8 +17,8 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (endpoint, up);
     }
 
-    /// The broker asked about a half message, and this was found; `None`: the checker gave up, panicked, took too long, or
-    /// there were too many at once. The broker asks again.
+    /// The broker asked about a half message, and this was found; `None`: the checker panicked, took too long, or there were
+    /// too many at once. The broker asks again.
     fn checked(&self, verdict: Option<crate::Verdict>) {
         let _ = verdict;
     }
@@ -28,6 +30,7 @@ impl Observer for Nobody {}
 
 /// How an endpoint is.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct EndpointHealth {
     /// `host:port`.
     pub endpoint: String,

@@ -5,19 +5,22 @@ use crate::client::{Client, Role, Running};
 use crate::error::of_status;
 use crate::message::{Message, kind_name, legal_name};
 use crate::session::{self, Session};
-use crate::wire::{self, Resource, SendMessageRequest, SendMessageResponse, SendResultEntry, code, message_type, source};
+use crate::wire::{self, Answer as _, Resource, SendMessageRequest, SendMessageResponse, SendResultEntry, code, message_type, source};
 use crate::{Access, EndpointHealth, Error};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Sends messages. Shared by reference; one is enough for a process.
+/// Sends messages. One is enough for a process: every method takes `&self`, so share it in an `Arc`. It runs tasks of its own on
+/// the Tokio runtime that it was started on, until it is shut down or dropped; a drop says no goodbye, and the server notices
+/// later.
 pub struct Producer {
     running: Running,
 }
 
 /// A message that was sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Sent {
     /// Its id.
     pub message_id: String,
@@ -26,14 +29,15 @@ pub struct Sent {
 }
 
 impl Producer {
-    /// Connects, and looks for the topics. What it sends to should stand among them.
+    /// Connects, and looks for the topics: an error where one does not exist. Others are looked for when they are first sent to.
     pub async fn start(access: Access, topics: &[&str]) -> Result<Self, Error> {
         let running = start(access, topics, None).await?;
         Ok(Self { running })
     }
 
     /// Sends a message. What is not known to have arrived is sent again, as often as the server's policy allows: a message may
-    /// lie in its topic more than once, under the same id.
+    /// lie in its topic more than once, under the same id. Messages of one message group are in order if each is sent when the one
+    /// before it was. A send that is dropped before its end has an unknown outcome.
     #[tracing::instrument(level = "debug", skip_all, fields(topic = message.topic))]
     pub async fn send(&self, message: &Message) -> Result<Sent, Error> {
         let client = self.running.client();
@@ -44,7 +48,8 @@ impl Producer {
         Ok(Sent { message_id: entry.message_id, recall_handle })
     }
 
-    /// Takes a delayed message back, if its time has not come. The broker must allow it (`recallMessageEnable`).
+    /// Takes a delayed message back, if its time has not come. The broker must allow it (`recallMessageEnable`). Of what is too
+    /// late it says "internal error": [`Error::Unknown`] with code 50001.
     #[tracing::instrument(level = "debug", skip_all, fields(topic))]
     pub async fn recall(&self, topic: &str, handle: &str) -> Result<(), Error> {
         legal_name("a topic", topic)?;
@@ -65,7 +70,7 @@ impl Producer {
         self.running.client().health()
     }
 
-    /// Says goodbye to the servers. What comes after it is not sent.
+    /// Says goodbye to the servers. Sends after it are [`Error::ShutDown`].
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.running.end().await
     }
@@ -94,7 +99,8 @@ pub struct Half {
 impl TransactionalProducer {
     /// Connects, and looks for the topics, which must be of the kind TRANSACTION. `checker` answers for half messages that
     /// nobody settled within the broker's time (`transactionTimeOut`): at most 64 run at once, each for at most 5 s. One that
-    /// panics or takes longer has said nothing, and the broker asks again.
+    /// panics or takes longer has said nothing, and the broker asks again. It may be asked while what comes after `prepare` is
+    /// still at work, by another process too: say [`Verdict::Rollback`] only of what cannot succeed any more.
     pub async fn start<F, V>(access: Access, topics: &[&str], checker: F) -> Result<Self, Error>
     where
         F: Fn(HalfMessage) -> V + Send + Sync + 'static,
@@ -160,7 +166,8 @@ impl TransactionalProducer {
         self.running.client().health()
     }
 
-    /// Lets checkers that run end, and says goodbye to the servers. What comes after it is not sent.
+    /// Waits for checkers that run, 6 s at most, and says goodbye to the servers. Half messages after it are [`Error::ShutDown`];
+    /// one that is there already can still be settled.
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.running.end().await
     }
@@ -172,8 +179,9 @@ impl Half {
         &self.message_id
     }
 
-    /// Says that the message shall be delivered. A hint: the broker may lose it or come to it too late, says OK all the same,
-    /// and then asks the checker. So nobody needs to wait for it.
+    /// Says that the message shall be delivered. A hint: `Ok` does not mean that it will be, and an error does not mean that it
+    /// will not; the checker decides where the hint is lost. So log an error and go on. Whoever does not want to wait for it
+    /// spawns it; what is dropped unpolled is not sent.
     pub async fn commit(self) -> Result<(), Error> {
         self.settle(Verdict::Commit).await
     }
@@ -224,10 +232,9 @@ async fn send_once(client: &Arc<Client>, message: &Message, mut wire: wire::Mess
     let session = client.session_of(queue, turn, client.access.request_limit).await?;
     let request = SendMessageRequest { messages: vec![wire] };
     let answer: Result<SendMessageResponse, _> = session.call(&session::SEND_MESSAGE, request, client.access.request_limit).await;
-    let sent = answer.and_then(|answer| match answer.entries.into_iter().next() {
-        // Its own status: that of the whole speaks of many.
-        Some(entry) => of_status(entry.status.as_ref()).map(|()| entry),
-        None => of_status(answer.status.as_ref()).and(Err(Error::unknown("an answer without an entry"))),
+    let sent = answer.and_then(|answer| {
+        of_status(answer.status())?;
+        answer.entries.into_iter().next().ok_or_else(|| Error::unknown("an answer without an entry"))
     });
     if sent.as_ref().is_err_and(|error| error.code() == Some(code::TOPIC_NOT_FOUND.into())) {
         client.routes.doubt(client, &message.topic).await;

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 const ANSWER_MAX: usize = 64 << 20;
 /// The protocol's version that is claimed: that of the servers of 5.x.
 const VERSION: u32 = 475;
+const SYSTEM_ERROR: i64 = 1;
 
 #[derive(Deserialize)]
 struct Head {
@@ -60,6 +61,8 @@ pub async fn call(address: &str, asked: Asked<'_>, limit: Duration) -> Result<Ve
     };
     match head.code {
         0 => Ok(body),
+        // Something went wrong over there, and it may have been at the end.
+        SYSTEM_ERROR => Err(Error::Unknown { code: Some(SYSTEM_ERROR), what: head.remark.unwrap_or_default() }),
         code => Err(Error::Refused { code, what: head.remark.unwrap_or_default() }),
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// For how long "there is no such topic" is believed. A proxy believes its own for twenty seconds.
 const NO_TOPIC_FOR: Duration = Duration::from_secs(1);
@@ -105,7 +105,11 @@ impl Routes {
         if let Some(known) = self.look(topic) {
             return known;
         }
-        let _turn = self.asking.lock().await;
+        // Who waits for a server does not hold up the others.
+        client.any_up(client.access.request_limit).await?;
+        let Ok(_turn) = timeout(client.access.request_limit, self.asking.lock()).await else {
+            return Err(Error::NotSent(format!("the route of {topic} is not known: others are asked for, and not answered")));
+        };
         match self.look(topic) {
             Some(known) => known,
             None => self.ask(client, topic).await,
@@ -160,6 +164,7 @@ impl Routes {
 
     /// Reads all routes again. While nobody answers, what is known stays.
     pub async fn read_again(&self, client: &Arc<Client>) {
+        self.known().retain(|_, known| matches!(known, Known::Route(_)));
         let topics: Vec<String> = self.known().keys().cloned().collect();
         for topic in topics {
             if let Err(error) = self.ask(client, &topic).await {

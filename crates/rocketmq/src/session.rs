@@ -5,7 +5,7 @@ use crate::client::SHUNNED_FOR;
 use crate::error::{of_grpc, of_status};
 use crate::identity::Identity;
 use crate::observe::Observer;
-use crate::wire::{Answer, ReceiveMessageRequest, ReceiveMessageResponse, TelemetryCommand};
+use crate::wire::{Answer, ReceiveMessageRequest, ReceiveMessageResponse, TelemetryCommand, code, received::Content};
 use crate::{EndpointHealth, Error};
 use http::uri::PathAndQuery;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,10 +91,12 @@ impl Session {
         endpoint = endpoint.http2_keep_alive_interval(PING_EVERY).keep_alive_while_idle(true).keep_alive_timeout(PING_LIMIT);
         endpoint = match &access.trust {
             None => endpoint,
-            Some(Trust::System) => endpoint.tls_config(ClientTlsConfig::new().with_native_roots()).map_err(illegal)?,
-            Some(Trust::Own(pem)) => {
-                endpoint.tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))).map_err(illegal)?
+            Some(Trust::System) => {
+                endpoint.tls_config(ClientTlsConfig::new().with_native_roots().timeout(CONNECT_LIMIT)).map_err(illegal)?
             }
+            Some(Trust::Own(pem)) => endpoint
+                .tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)).timeout(CONNECT_LIMIT))
+                .map_err(illegal)?,
         };
         Ok(Self {
             channel: endpoint.connect_lazy(),
@@ -127,7 +129,7 @@ impl Session {
     pub async fn call<I, O>(&self, method: &Method, request: I, limit: Duration) -> Result<O, Error>
     where
         I: prost::Message + Default + 'static,
-        O: prost::Message + Default + 'static,
+        O: prost::Message + Answer + Default + 'static,
     {
         let since = Instant::now();
         let request = self.request(request, limit);
@@ -141,7 +143,8 @@ impl Session {
             Err(_) => Err(Error::unknown(format!("{}: no answer to {} within {limit:?}", self.address, method.name))),
         };
         self.note(answer.as_ref().err());
-        self.observer.request(method.name, answer.as_ref().err(), since.elapsed());
+        let judged = answer.as_ref().map_err(Error::clone).and_then(|answer| of_status(answer.status()));
+        self.observer.request(method.name, judged.as_ref().err(), since.elapsed());
         answer
     }
 
@@ -166,10 +169,15 @@ impl Session {
             Err(_) => Err(Error::unknown(format!("{}: no end of an answer to ReceiveMessage within {limit:?}", self.address))),
         };
         self.note(received.as_ref().err());
-        self.observer.request(RECEIVE_MESSAGE.name, received.as_ref().err(), since.elapsed());
+        let said = parts.iter().find_map(|part| match &part.content {
+            Some(Content::Status(status)) if status.code != code::MESSAGE_NOT_FOUND => Some(status),
+            _ => None,
+        });
+        let judged = received.clone().and_then(|()| said.map_or(Ok(()), |status| of_status(Some(status))));
+        self.observer.request(RECEIVE_MESSAGE.name, judged.as_ref().err(), since.elapsed());
         match received {
             // What has come is ours: it will not come again before its time.
-            Err(error) if parts.is_empty() => Err(error),
+            Err(error) if !parts.iter().any(|part| matches!(part.content, Some(Content::Message(_)))) => Err(error),
             _ => Ok(parts),
         }
     }
@@ -203,14 +211,14 @@ impl Session {
             return Ok(());
         }
         let mut state = self.state.subscribe();
-        let settled = state.wait_for(|state| matches!(state, State::Up) || matches!(state, State::Down(Error::Refused { .. })));
+        let settled = state.wait_for(|state| matches!(state, State::Up | State::Down(Error::Refused { .. } | Error::ShutDown)));
         let state = match timeout(limit, settled).await {
             Ok(Ok(state)) => state.clone(),
             _ => self.state.borrow().clone(),
         };
         match state {
             State::Up => Ok(()),
-            State::Down(error @ (Error::Refused { .. } | Error::NotSent(_))) => Err(error),
+            State::Down(error @ (Error::Refused { .. } | Error::NotSent(_) | Error::ShutDown)) => Err(error),
             // Nothing of the caller's was sent, whatever is known of the stream.
             State::Down(Error::Unknown { what, .. } | Error::Illegal(what)) => {
                 Err(Error::NotSent(format!("no telemetry stream, and without it nobody answers check-backs: {what}")))

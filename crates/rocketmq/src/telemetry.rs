@@ -20,12 +20,17 @@ const OPEN_LIMIT: Duration = Duration::from_secs(5);
 
 /// Keeps the stream open until the client stops.
 pub async fn keep_open(client: Arc<Client>, session: Arc<Session>) {
+    tokio::select! {
+        () = client.stopped() => {}
+        () = open_again_and_again(&client, &session) => {}
+    }
+    session.set_state(State::Down(Error::ShutDown));
+}
+
+async fn open_again_and_again(client: &Arc<Client>, session: &Arc<Session>) {
     let mut wait = FIRST_WAIT;
     loop {
-        let error = tokio::select! {
-            () = client.stopped() => return,
-            error = run(&client, &session) => error,
-        };
+        let error = run(client, session).await;
         // It had been up: what broke it may be gone already.
         if session.is_up() {
             wait = FIRST_WAIT;
@@ -36,10 +41,7 @@ pub async fn keep_open(client: Arc<Client>, session: Arc<Session>) {
             tracing::debug!(endpoint = %session.address, %error, "telemetry is still down");
         }
         let pause = if matches!(error, Error::Refused { .. }) { WAIT_WHEN_REFUSED } else { jittered(wait) };
-        tokio::select! {
-            () = client.stopped() => return,
-            () = sleep(pause) => {}
-        }
+        sleep(pause).await;
         wait = (wait * 2).min(LONGEST_WAIT);
     }
 }

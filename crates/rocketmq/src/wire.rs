@@ -301,7 +301,7 @@ pub mod telemetry {
     }
 }
 
-/// What answers with a status.
+/// What answers with a status: that of the whole, or the one that says most about how it went.
 pub trait Answer {
     fn status(&self) -> Option<&Status>;
 }
@@ -316,14 +316,23 @@ macro_rules! answers {
     )* };
 }
 
-answers!(
-    QueryRouteResponse,
-    SendMessageResponse,
-    AckMessageResponse,
-    ChangeInvisibleDurationResponse,
-    RecallMessageResponse,
-    StatusResponse
-);
+answers!(QueryRouteResponse, ChangeInvisibleDurationResponse, RecallMessageResponse, StatusResponse);
+
+/// That of its one message: the status of the whole speaks of many.
+impl Answer for SendMessageResponse {
+    fn status(&self) -> Option<&Status> {
+        self.entries.first().map_or(self.status.as_ref(), |entry| entry.status.as_ref())
+    }
+}
+
+/// That of the first message that was not acknowledged, if there is one.
+impl Answer for AckMessageResponse {
+    fn status(&self) -> Option<&Status> {
+        let statuses = || self.entries.iter().map(|entry| entry.status.as_ref());
+        let failed = statuses().find(|status| status.is_none_or(|status| status.code != code::OK));
+        failed.or_else(|| statuses().next()).unwrap_or(self.status.as_ref())
+    }
+}
 
 impl Resource {
     pub fn named(name: &str) -> Self {

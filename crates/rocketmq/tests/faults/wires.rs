@@ -9,6 +9,7 @@ use crate::lab::{INVISIBLE, Inbox, POLL, Plan, SECOND, SOON, message, take, wait
 use crate::lab_of;
 use rocketmq::admin::TopicKind;
 use rocketmq::{Access, Error, Producer, SimpleConsumer, Subscription, Verdict};
+use std::sync::Arc;
 
 fn tapped(tap: &Tap) -> Access {
     Access::new(&format!("rocketmq://127.0.0.1:{}", tap.port)).expect("a URL").through_access_point_only()
@@ -61,10 +62,24 @@ pub async fn an_answer_that_is_swallowed_is_unknown_and_the_broker_asks() {
     let consumer = SimpleConsumer::start(lab.access(), &group, &[Subscription::all(&*plain)], POLL).await.expect("a consumer");
     assert!(consumer.receive(&plain, 1, INVISIBLE).await.expect("nothing yet").is_empty());
     let sender = Producer::start(tapped(&tap).with_request_limit(SECOND), &[&plain]).await.expect("a producer");
+    let sender = Arc::new(sender);
+    let send = |key: &str| {
+        let (sender, message) = (sender.clone(), message(&plain, key));
+        tokio::spawn(async move { sender.send(&message).await })
+    };
     tap.swallow();
-    let sending = tokio::spawn(async move { sender.send(&message("swallowed_plain", "again")).await });
+    let sending = send("again");
     wait_until(SOON, async || lab.admin.messages_put(&plain).await == Ok(1)).await;
     tap.heal();
     sending.await.expect("no panic").expect("sent at last");
     take(&consumer, &plain, "again").await;
+    // What was unknown once stays unknown, though the attempts after it surely did nothing.
+    let before = lab.admin.messages_put(&plain).await.expect("a count");
+    tap.swallow();
+    let sending = send("lost");
+    wait_until(SOON, async || lab.admin.messages_put(&plain).await.is_ok_and(|put| put > before)).await;
+    tap.cut();
+    let error = sending.await.expect("no panic").expect_err("no wire");
+    assert!(!error.had_no_effect(), "{error}");
+    take(&consumer, &plain, "lost").await;
 }
