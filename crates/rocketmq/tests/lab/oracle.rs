@@ -159,7 +159,14 @@ impl Oracle {
             async move { verdict }
         };
         // It answers for what the load left open.
-        let last = TransactionalProducer::start(access, &[topic], checker).await.expect("a producer");
+        // A proxy whose name server has just been started lets nobody new in for a while.
+        let mut last = Err(Error::ShutDown);
+        wait_within(2 * SOON, async || {
+            last = TransactionalProducer::start(access.clone(), &[topic], checker.clone()).await;
+            last.is_ok()
+        })
+        .await;
+        let last = last.expect("a producer");
         wait_within(3 * SOON, async || missing(&lock(&self.fates), &inbox.seen()) == 0).await;
         plan.say("marker", &[Verdict::Unknown, Verdict::Unknown, Verdict::Commit]);
         drop(last.prepare(&message(topic, "marker")).await.expect("the broker is well again"));
