@@ -4,6 +4,7 @@ use crate::Error;
 use crate::access::Credentials;
 use crate::message::legal_name;
 use crate::remoting::{Asked, call};
+use crate::wire::message_type;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +29,9 @@ pub enum TopicKind {
     Delay,
     /// Half messages that are committed or rolled back.
     Transaction,
+    /// Any of these, where the broker allows it (`enableMixedMessageType`). No place for half messages: a proxy in CLUSTER mode
+    /// never asks about them.
+    Mixed,
 }
 
 impl TopicKind {
@@ -38,6 +42,18 @@ impl TopicKind {
             Self::Fifo => "FIFO",
             Self::Delay => "DELAY",
             Self::Transaction => "TRANSACTION",
+            Self::Mixed => "MIXED",
+        }
+    }
+
+    /// By the protocol's number for its messages.
+    pub(crate) fn of_messages(message_type: i32) -> Option<Self> {
+        match message_type {
+            message_type::NORMAL => Some(Self::Normal),
+            message_type::FIFO => Some(Self::Fifo),
+            message_type::DELAY => Some(Self::Delay),
+            message_type::TRANSACTION => Some(Self::Transaction),
+            _ => None,
         }
     }
 }
@@ -83,7 +99,8 @@ impl Admin {
         self.call(&self.broker, UPDATE_TOPIC, fields, &[]).await.map(drop)
     }
 
-    /// Makes a consumer group, or changes it; `orderly` for ordered topics. After `deliveries_max` deliveries a message goes to the group's dead letters.
+    /// Makes a consumer group, or changes it; `orderly` for ordered topics. After `deliveries_max` deliveries a message goes to
+    /// the group's dead letters.
     pub async fn create_group(&self, group: &str, deliveries_max: u32, orderly: bool) -> Result<(), Error> {
         legal_name("a group", group)?;
         if deliveries_max == 0 {

@@ -1,6 +1,6 @@
 //! Check-back: the broker asks about a half message that nobody settled, and whoever declared its topic may be asked.
 
-use crate::client::{Client, Role};
+use crate::client::{Client, Phase, Role};
 use crate::message::Received;
 use crate::session::{self, Session};
 use crate::wire::{self, RecoverOrphanedTransactionCommand, Resource, StatusResponse, resolution, source};
@@ -66,6 +66,24 @@ impl Checks {
         }
     }
 
+    /// The checker's verdict; `None` if it gave none.
+    async fn ask(&self, half: HalfMessage) -> Option<Verdict> {
+        let _running = self.running.acquire().await.ok()?;
+        // Its panic is not ours.
+        let asking = AssertUnwindSafe(async { (self.checker)(half).await }).catch_unwind();
+        match timeout(CHECK_LIMIT, asking).await {
+            Ok(Ok(verdict)) => Some(verdict),
+            Ok(Err(_)) => {
+                tracing::error!("the checker panicked; the broker asks again");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("the checker took longer than {CHECK_LIMIT:?}; the broker asks again");
+                None
+            }
+        }
+    }
+
     /// Takes no more, and waits for those that run.
     pub async fn end(&self) {
         let all = self.taken.acquire_many(TAKEN_MAX as u32);
@@ -97,13 +115,13 @@ pub fn take(client: &Arc<Client>, session: &Arc<Session>, command: RecoverOrphan
             return;
         }
     };
-    let (client, stopped, session) = (client.clone(), client.clone(), session.clone());
+    let (checks, client, stopped, session) = (checks.clone(), client.clone(), client.clone(), session.clone());
     let span = tracing::debug_span!("check", topic = half.message.topic, message_id = half.message.message_id);
     let checking = async move {
         let _room = room;
         let (topic, message_id) = (half.message.topic.clone(), half.message.message_id.clone());
         let transaction_id = half.transaction_id.clone();
-        let verdict = ask(&client, half).await;
+        let verdict = checks.ask(half).await;
         client.access.observer.checked(verdict);
         let Some(verdict) = verdict else { return };
         let end =
@@ -114,30 +132,11 @@ pub fn take(client: &Arc<Client>, session: &Arc<Session>, command: RecoverOrphan
     };
     let until_stopped = async move {
         tokio::select! {
-            () = stopped.stopped() => {}
+            () = stopped.reaches(Phase::Stopped) => {}
             () = checking => {}
         }
     };
     tasks::spawn_counted(until_stopped.instrument(span));
-}
-
-/// The checker's verdict; `None` if it gave none.
-async fn ask(client: &Arc<Client>, half: HalfMessage) -> Option<Verdict> {
-    let Role::Producer { checks: Some(checks), .. } = &client.role else { return None };
-    let _running = checks.running.acquire().await.ok()?;
-    // Its panic is not ours.
-    let asking = AssertUnwindSafe(async { (checks.checker)(half).await }).catch_unwind();
-    match timeout(CHECK_LIMIT, asking).await {
-        Ok(Ok(verdict)) => Some(verdict),
-        Ok(Err(_)) => {
-            tracing::error!("the checker panicked; the broker asks again");
-            None
-        }
-        Err(_) => {
-            tracing::warn!("the checker took longer than {CHECK_LIMIT:?}; the broker asks again");
-            None
-        }
-    }
 }
 
 /// Tells the broker what a half message shall become. Nothing is told where nobody knows: an answer uses up what the proxy

@@ -6,6 +6,7 @@ use crate::error::of_status;
 use crate::identity::{Identity, VERSION};
 use crate::route::{Queue, Routes};
 use crate::session::{self, Session, State};
+use crate::sessions::Sessions;
 use crate::wire::{self, Resource, StatusResponse, code, settings::PubSub};
 use crate::{EndpointHealth, Error, check, telemetry};
 use futures_util::future::join_all;
@@ -26,9 +27,18 @@ const END_LIMIT: Duration = Duration::from_secs(3);
 /// What a client is for.
 pub enum Role {
     /// It sends to these topics; a transactional one is asked about its half messages.
-    Producer { topics: Vec<String>, checks: Option<check::Checks> },
+    Producer { topics: Vec<String>, checks: Option<Arc<check::Checks>> },
     /// It receives, as a member of this group.
     Consumer { group: String, subscriptions: Vec<wire::SubscriptionEntry>, long_poll: Duration },
+}
+
+/// How far the life of a client has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
+pub enum Phase {
+    Runs,
+    /// It takes nothing new, and says goodbye: nothing may come after that by which a server would know it again.
+    Closes,
+    Stopped,
 }
 
 pub struct Client {
@@ -36,13 +46,13 @@ pub struct Client {
     pub role: Role,
     pub routes: Routes,
     identity: Arc<Identity>,
-    sessions: Mutex<HashMap<Address, Arc<Session>>>,
+    sessions: Sessions,
     allowed: Mutex<Allowed>,
     /// Brokers that did not give what they have, and since when: they may lie behind a proxy that is well. Of sending nothing
     /// is noted: a proxy in CLUSTER mode sends to whichever broker it likes.
     ill: Mutex<HashMap<String, Instant>>,
     tasks: Mutex<JoinSet<()>>,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
 }
 
 impl Client {
@@ -55,11 +65,11 @@ impl Client {
             role,
             routes: Routes::default(),
             identity,
-            sessions: Mutex::default(),
+            sessions: Sessions::default(),
             allowed: Mutex::default(),
             ill: Mutex::default(),
             tasks: Mutex::default(),
-            stop: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Runs),
         });
         let running = Running(client.clone());
         for address in &client.access.addresses {
@@ -128,14 +138,12 @@ impl Client {
 
     /// The session of an endpoint; the first who asks for it opens it.
     pub fn session(self: &Arc<Self>, address: &Address) -> Result<Arc<Session>, Error> {
-        let mut sessions = self.sessions();
-        if let Some(session) = sessions.get(address) {
-            return Ok(session.clone());
-        }
-        let session = Arc::new(Session::new(address.clone(), &self.access, self.identity.clone())?);
-        sessions.insert(address.clone(), session.clone());
-        self.tasks().spawn(telemetry::keep_open(self.clone(), session.clone()));
-        Ok(session)
+        let make = || match self.is_ending() {
+            true => Err(Error::ShutDown),
+            false => Session::new(address.clone(), &self.access, self.identity.clone()),
+        };
+        let opened = |session: &Arc<Session>| drop(self.tasks().spawn(telemetry::keep_open(self.clone(), session.clone())));
+        self.sessions.of(address, make, opened)
     }
 
     /// The queue whose turn it is, of those whose endpoints answer; if none does, of all.
@@ -187,7 +195,7 @@ impl Client {
     /// The session that a queue's messages go through, waited for: without its telemetry stream a half message would have
     /// nobody to be asked about, and a receive no subscription.
     pub async fn session_of(self: &Arc<Self>, queue: &Queue, turn: usize, limit: Duration) -> Result<Arc<Session>, Error> {
-        if self.is_stopped() {
+        if self.is_ending() {
             return Err(Error::ShutDown);
         }
         self.up_of(&queue.addresses, turn, limit).await
@@ -228,7 +236,7 @@ impl Client {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
-            if attempts == allowed.attempts || !passing(&error) || self.is_stopped() {
+            if attempts == allowed.attempts || !passing(&error) || self.is_ending() {
                 return Err(error.after(doubt));
             }
             tracing::debug!(%error, attempts, "tried again");
@@ -241,48 +249,58 @@ impl Client {
     }
 
     pub fn health(&self) -> Vec<EndpointHealth> {
-        let mut health: Vec<_> = self.sessions().values().map(|session| session.health()).collect();
+        let mut health: Vec<_> = self.sessions.all().iter().map(|session| session.health()).collect();
         health.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
         health
     }
 
-    /// Comes back when the client stops.
-    pub async fn stopped(&self) {
+    /// Comes back when its life has come so far.
+    pub async fn reaches(&self, phase: Phase) {
         // The sender is ours: it is not gone.
-        drop(self.stop.subscribe().wait_for(|stopped| *stopped).await);
+        drop(self.phase.subscribe().wait_for(|now| *now >= phase).await);
     }
 
-    pub fn is_stopped(&self) -> bool {
-        *self.stop.borrow()
+    pub fn is_ending(&self) -> bool {
+        *self.phase.borrow() != Phase::Runs
     }
 
     pub fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<Address, Arc<Session>>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reads all routes again, and leaves endpoints to which none has led for long.
+    async fn read_routes(self: &Arc<Self>) {
+        self.routes.read_again(self).await;
+        let mut routed = self.routes.addresses();
+        routed.extend(self.access.addresses.iter().cloned());
+        let left = self.sessions.retire(&routed);
+        drop(self.say_goodbye(left.iter().filter(|session| session.is_up())).await);
+        left.iter().for_each(|session| session.left.notify_one());
     }
 
-    /// Takes no more checks, lets those that run end, says goodbye to every server, closes.
+    /// Says goodbye to servers, at once: one that does not answer holds up no other. The first error.
+    async fn say_goodbye(&self, sessions: impl Iterator<Item = &Arc<Session>>) -> Result<(), Error> {
+        let told = join_all(sessions.map(async |session| {
+            let goodbye = wire::NotifyClientTerminationRequest { group: self.group() };
+            session.ask(&session::TERMINATE, goodbye, END_LIMIT).await.map(|_: StatusResponse| ())
+        }));
+        told.await.into_iter().collect()
+    }
+
+    /// Takes no more checks, lets those that run end, takes nothing else, says goodbye to every server, closes.
     async fn end(&self) -> Result<(), Error> {
         if let Role::Producer { checks: Some(checks), .. } = &self.role {
             checks.end().await;
         }
-        let sessions: Vec<_> = self.sessions().values().cloned().collect();
-        let mut ended = Ok(());
-        for session in sessions.iter().filter(|session| session.is_up()) {
-            let goodbye = wire::NotifyClientTerminationRequest { group: self.group() };
-            let told: Result<StatusResponse, _> = session.ask(&session::TERMINATE, goodbye, END_LIMIT).await;
-            ended = ended.and(told.map(drop));
-        }
-        self.stop.send_replace(true);
+        self.phase.send_replace(Phase::Closes);
+        let ended = self.say_goodbye(self.sessions.up().iter()).await;
+        self.phase.send_replace(Phase::Stopped);
         let mut tasks = std::mem::take(&mut *self.tasks());
         let all = async { while tasks.join_next().await.is_some() {} };
         if timeout(END_LIMIT, all).await.is_err() {
             tracing::warn!(client = self.id(), "tasks that do not end are cut off");
         }
-        self.sessions().clear();
+        self.sessions.take_all();
         ended
     }
 }
@@ -302,47 +320,47 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.stop.send_replace(true);
+        self.0.phase.send_replace(Phase::Stopped);
         if let Role::Producer { checks: Some(checks), .. } = &self.0.role {
             checks.close();
         }
         self.0.tasks().abort_all();
-        for (_, session) in self.0.sessions().drain() {
+        for session in self.0.sessions.take_all() {
             session.set_state(State::Down(Error::ShutDown));
         }
     }
 }
 
-/// Heartbeats to every endpoint, until the client stops.
+/// Heartbeats to every endpoint, until the client closes.
 async fn beat(client: Arc<Client>) {
     let mut hearts = interval(HEARTBEAT_EVERY);
     hearts.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let beating = async {
         loop {
             hearts.tick().await;
-            let sessions: Vec<_> = client.sessions().values().filter(|session| session.is_up()).cloned().collect();
+            let sessions = client.sessions.up();
             // At once: one that does not answer holds up no other.
             join_all(sessions.iter().map(|session| heartbeat(&client, session))).await;
         }
     };
     tokio::select! {
-        () = client.stopped() => {}
+        () = client.reaches(Phase::Closes) => {}
         () = beating => {}
     }
 }
 
-/// Routes read again, until the client stops.
+/// Routes read again, until the client closes.
 async fn read_routes(client: Arc<Client>) {
     let mut routes = interval(ROUTES_EVERY);
     routes.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let reading = async {
         loop {
             routes.tick().await;
-            client.routes.read_again(&client).await;
+            client.read_routes().await;
         }
     };
     tokio::select! {
-        () = client.stopped() => {}
+        () = client.reaches(Phase::Closes) => {}
         () = reading => {}
     }
 }

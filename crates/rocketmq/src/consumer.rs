@@ -1,17 +1,16 @@
 //! Receiving, message by message in the receiver's hands: acknowledged, kept for longer, put to the dead letters.
 
 use crate::access::Address;
-use crate::client::{Client, Role, Running};
+use crate::client::{Client, Phase, Role, Running};
+use crate::delivery::{Delivery, read};
 use crate::error::of_status;
 use crate::identity::message_id;
-use crate::message::{Received, legal_name};
+use crate::message::legal_name;
 use crate::session;
-use crate::wire::{
-    self, AckMessageEntry, AckMessageRequest, AckMessageResponse, Resource, StatusResponse, code, filter_type, received::Content,
-};
+use crate::wire::{self, AckMessageEntry, AckMessageRequest, AckMessageResponse, Resource, StatusResponse, code, filter_type};
 use crate::{Access, EndpointHealth, Error};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -64,18 +63,6 @@ pub struct SimpleConsumer {
     long_poll: Duration,
     receives: Semaphore,
     unanswered: Unanswered,
-}
-
-/// A message that was received, until its time is over.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Delivery {
-    /// The message.
-    pub message: Received,
-    /// How often it was delivered, this time included. Not reliable in ordered topics.
-    pub attempt: u32,
-    handle: String,
-    addresses: Arc<[Address]>,
 }
 
 impl SimpleConsumer {
@@ -131,9 +118,9 @@ impl SimpleConsumer {
         let Ok(_receiving) = self.receives.acquire().await else { return Err(Error::ShutDown) };
         let since = Instant::now();
         let received = self.receive_once(subscription, max, invisible).await;
-        if received.is_err() && !self.running.client().is_stopped() {
+        if received.is_err() && !self.running.client().is_ending() {
             // Who asks again and again while nobody can answer does not spin.
-            drop(timeout_at(since + LEAST_FAILURE, self.running.client().stopped()).await);
+            drop(timeout_at(since + LEAST_FAILURE, self.running.client().reaches(Phase::Closes)).await);
         }
         received
     }
@@ -314,39 +301,6 @@ impl Drop for Attempt<'_> {
         if !self.id.is_empty() {
             let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
             unanswered.entry(self.of.clone()).or_default().push(std::mem::take(&mut self.id));
-        }
-    }
-}
-
-/// What a receive brought. Messages that came are ours, whatever else was said: they will not come again before their time.
-fn read(parts: Vec<wire::ReceiveMessageResponse>, addresses: &[Address]) -> Result<Vec<Delivery>, Error> {
-    let (mut deliveries, mut status) = (Vec::new(), None);
-    let addresses: Arc<[Address]> = addresses.into();
-    for part in parts {
-        match part.content {
-            Some(Content::Message(message)) => deliveries.extend(delivery(message, &addresses)),
-            Some(Content::Status(of_all)) => status = Some(of_all),
-            Some(Content::DeliveryTimestamp(_)) | None => {}
-        }
-    }
-    match status {
-        Some(status) if deliveries.is_empty() && status.code != code::MESSAGE_NOT_FOUND => of_status(Some(&status)).map(|()| deliveries),
-        None if deliveries.is_empty() => Err(Error::unknown("an answer without a status")),
-        _ => Ok(deliveries),
-    }
-}
-
-/// A message that cannot be read is told and left: it comes again, and goes to the dead letters in the end.
-fn delivery(message: wire::Message, addresses: &Arc<[Address]>) -> Option<Delivery> {
-    let properties = message.system_properties.as_ref();
-    let handle = properties.and_then(|properties| properties.receipt_handle.clone()).unwrap_or_default();
-    let attempt = properties.and_then(|properties| properties.delivery_attempt).unwrap_or(1);
-    let message_id = properties.map(|properties| properties.message_id.clone()).unwrap_or_default();
-    match Received::of_wire(message) {
-        Ok(message) => Some(Delivery { message, attempt: u32::try_from(attempt).unwrap_or(1), handle, addresses: addresses.clone() }),
-        Err(what) => {
-            tracing::error!(message_id, what, "a message cannot be read; it is left to come again");
-            None
         }
     }
 }

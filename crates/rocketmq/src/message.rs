@@ -146,17 +146,6 @@ fn illegal<T>(what: impl Into<String>) -> Result<T, Error> {
     Err(Error::Illegal(what.into()))
 }
 
-/// A kind of messages, as topics have it in their attribute `message.type`.
-pub fn kind_name(message_type: i32) -> &'static str {
-    match message_type {
-        message_type::NORMAL => "NORMAL",
-        message_type::FIFO => "FIFO",
-        message_type::DELAY => "DELAY",
-        message_type::TRANSACTION => "TRANSACTION",
-        _ => "one that this client does not know",
-    }
-}
-
 /// Whether a topic or a group can have this name.
 pub fn legal_name(what: &str, name: &str) -> Result<(), Error> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '%' | '|');

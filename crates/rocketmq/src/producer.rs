@@ -1,9 +1,10 @@
 //! Sending: plain, ordered and delayed messages, and half messages that are settled later.
 
+use crate::admin::TopicKind;
 use crate::check::{Checks, HalfMessage, Verdict, end_transaction};
 use crate::client::{Client, Role, Running};
 use crate::error::of_status;
-use crate::message::{Message, kind_name, legal_name};
+use crate::message::{Message, legal_name};
 use crate::session::{self, Session};
 use crate::wire::{self, Answer as _, Resource, SendMessageRequest, SendMessageResponse, SendResultEntry, code, message_type, source};
 use crate::{Access, EndpointHealth, Error};
@@ -49,7 +50,8 @@ impl Producer {
     }
 
     /// Takes a delayed message back, if its time has not come. The broker must allow it (`recallMessageEnable`). Of what is too
-    /// late it says "internal error": [`Error::Unknown`] with code 50001.
+    /// late it says "internal error": [`Error::Unknown`] with code 50001. It is asked of the access point, as by the official
+    /// clients: of several brokers with a proxy in each, only the one there knows its own messages; CLUSTER proxies know all.
     #[tracing::instrument(level = "debug", skip_all, fields(topic))]
     pub async fn recall(&self, topic: &str, handle: &str) -> Result<(), Error> {
         legal_name("a topic", topic)?;
@@ -97,7 +99,8 @@ pub struct Half {
 }
 
 impl TransactionalProducer {
-    /// Connects, and looks for the topics, which must be of the kind TRANSACTION. `checker` answers for half messages that
+    /// Connects, and looks for the topics, which must be of the kind TRANSACTION and no other (MIXED ones take half messages, and
+    /// proxies in CLUSTER mode never ask about them). `checker` answers for half messages that
     /// nobody settled within the broker's time (`transactionTimeOut`): at most 64 run at once, each for at most 5 s. One that
     /// panics or takes longer has said nothing, and the broker asks again. It may be asked while what comes after `prepare` is
     /// still at work, by another process too: say [`Verdict::Rollback`] only of what cannot succeed any more.
@@ -109,12 +112,13 @@ impl TransactionalProducer {
         if topics.is_empty() {
             return Err(Error::Illegal("a transactional producer declares its topics: the broker asks about no others".to_owned()));
         }
-        let running = start(access, topics, Some(Checks::new(checker))).await?;
+        let running = start(access, topics, Some(Arc::new(Checks::new(checker)))).await?;
         let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
         for topic in &topics {
             let route = running.client().routes.of(running.client(), topic).await?;
-            if let Some(queue) = route.writable.first().filter(|queue| !queue.takes(message_type::TRANSACTION)) {
-                let takes: Vec<&str> = queue.wire.accept_message_types.iter().map(|kind| kind_name(*kind)).collect();
+            if let Some(queue) = route.writable.first().filter(|queue| !queue.takes_only(message_type::TRANSACTION)) {
+                let kind = |kind: &i32| TopicKind::of_messages(*kind).map_or("unknown", TopicKind::as_str);
+                let takes: Vec<&str> = queue.wire.accept_message_types.iter().map(kind).collect();
                 let what = format!("{topic} is for messages of the kind {}: create it with message.type=TRANSACTION", takes.join(", "));
                 return Err(Error::Illegal(what));
             }
@@ -204,7 +208,7 @@ impl fmt::Debug for Half {
     }
 }
 
-async fn start(access: Access, topics: &[&str], checks: Option<Checks>) -> Result<Running, Error> {
+async fn start(access: Access, topics: &[&str], checks: Option<Arc<Checks>>) -> Result<Running, Error> {
     for topic in topics {
         legal_name("a topic", topic)?;
     }

@@ -45,7 +45,8 @@ impl Asked<'_> {
     }
 }
 
-/// Sends a request and reads its answer's body. Any code but zero is [`Error::Refused`].
+/// Sends a request and reads its answer's body. A code but zero is [`Error::Refused`]; a system error, which may have come after
+/// the deed, [`Error::Unknown`].
 pub async fn call(address: &str, asked: Asked<'_>, limit: Duration) -> Result<Vec<u8>, Error> {
     let connecting = timeout(limit, TcpStream::connect(address)).await;
     let mut stream = match connecting {
@@ -61,7 +62,6 @@ pub async fn call(address: &str, asked: Asked<'_>, limit: Duration) -> Result<Ve
     };
     match head.code {
         0 => Ok(body),
-        // Something went wrong over there, and it may have been at the end.
         SYSTEM_ERROR => Err(Error::Unknown { code: Some(SYSTEM_ERROR), what: head.remark.unwrap_or_default() }),
         code => Err(Error::Refused { code, what: head.remark.unwrap_or_default() }),
     }

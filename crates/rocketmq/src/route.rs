@@ -6,7 +6,7 @@ use crate::access::Address;
 use crate::client::Client;
 use crate::session;
 use crate::wire::{self, Resource, code, permission};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,9 +25,9 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Whether it takes messages of this kind. Who does not say takes all.
-    pub fn takes(&self, message_type: i32) -> bool {
-        self.wire.accept_message_types.is_empty() || self.wire.accept_message_types.contains(&message_type)
+    /// Whether it takes messages of this kind alone. Who does not say is believed to.
+    pub fn takes_only(&self, message_type: i32) -> bool {
+        self.wire.accept_message_types.iter().all(|accepted| *accepted == message_type)
     }
 }
 
@@ -171,6 +171,16 @@ impl Routes {
                 tracing::debug!(topic, %error, "the route was not read again");
             }
         }
+    }
+
+    /// Whereto the routes lead.
+    pub fn addresses(&self) -> HashSet<Address> {
+        let known = self.known();
+        let routes = known.values().filter_map(|known| match known {
+            Known::Route(route) => Some(route),
+            Known::NoTopic(..) => None,
+        });
+        routes.flat_map(|route| route.writable.iter().chain(&route.readable)).flat_map(|queue| queue.addresses.clone()).collect()
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {

@@ -70,6 +70,8 @@ pub struct Session {
     state: watch::Sender<State>,
     /// The stream shall be opened anew.
     pub reopen: Notify,
+    /// No route leads here any more: the stream shall not be opened again.
+    pub left: Notify,
     /// Milliseconds after `born` at which it last did not answer, plus one; zero: it always did.
     failed_at: AtomicU64,
     born: Instant,
@@ -105,6 +107,7 @@ impl Session {
             observer: access.observer.clone(),
             state: watch::Sender::new(State::Opening),
             reopen: Notify::new(),
+            left: Notify::new(),
             failed_at: AtomicU64::new(0),
             born: Instant::now(),
             hint: match access.trust {

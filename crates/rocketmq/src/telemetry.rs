@@ -1,11 +1,12 @@
 //! The telemetry stream of an endpoint: opened with our settings, opened again whenever it ends. By it the server says what it
 //! allows, and asks about half messages that nobody settled.
 
-use crate::client::Client;
+use crate::client::{Client, Phase};
 use crate::error::of_status;
 use crate::session::{Session, State};
 use crate::wire::{Nonce, Status, TelemetryCommand, code, telemetry::Command};
 use crate::{Error, check};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -18,16 +19,17 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const WAIT_WHEN_REFUSED: Duration = Duration::from_secs(10);
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
 
-/// Keeps the stream open until the client stops.
+/// Keeps the stream open until the client stops, or leaves the endpoint.
 pub async fn keep_open(client: Arc<Client>, session: Arc<Session>) {
-    tokio::select! {
-        () = client.stopped() => {}
-        () = open_again_and_again(&client, &session) => {}
-    }
-    session.set_state(State::Down(Error::ShutDown));
+    let why = tokio::select! {
+        () = client.reaches(Phase::Stopped) => Error::ShutDown,
+        () = session.left.notified() => Error::NotSent(format!("{}: no route leads there any more", session.address)),
+        never = open_again_and_again(&client, &session) => match never {},
+    };
+    session.set_state(State::Down(why));
 }
 
-async fn open_again_and_again(client: &Arc<Client>, session: &Arc<Session>) {
+async fn open_again_and_again(client: &Arc<Client>, session: &Arc<Session>) -> Infallible {
     let mut wait = FIRST_WAIT;
     loop {
         let error = run(client, session).await;
@@ -54,7 +56,7 @@ async fn run(client: &Arc<Client>, session: &Arc<Session>) -> Error {
     }
 }
 
-async fn hear(client: &Arc<Client>, session: &Arc<Session>) -> Result<std::convert::Infallible, Error> {
+async fn hear(client: &Arc<Client>, session: &Arc<Session>) -> Result<Infallible, Error> {
     let ended = |what: &str| Error::unknown(format!("{}: {what}", session.address));
     let (say, said) = mpsc::channel(8);
     let settings = TelemetryCommand { status: None, command: Some(Command::Settings(client.settings())) };

@@ -1,9 +1,8 @@
 //! A cluster of RocketMQ: one name server, two brokers, two proxies that know both.
 
 use crate::rocketmq::{Broker, Proxy};
-use crate::set::{Service, Set, free_port};
+use crate::set::{Service, Set, free_port, kept};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::path::Path;
 
 /// What may die alone.
@@ -48,18 +47,11 @@ impl Cluster {
     /// The cluster of this name under a root; made, with free ports, if there is none.
     pub fn open(root: &Path, name: &str) -> Result<Self, String> {
         let set = Set::open(root, name)?;
-        let note = set.directory().join("cluster.json");
-        let ports = match fs::read(&note) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}. Remove the set's directory.", note.display()))?,
-            Err(_) => {
-                let mut held = Vec::new();
-                let mut pair = |below| Ok::<_, String>((free_port(below, &mut held)?, free_port(0, &mut held)?));
-                let ports = Ports([pair(2)?, pair(2)?, pair(0)?, pair(0)?]);
-                let text = serde_json::to_vec(&ports).map_err(|e| e.to_string())?;
-                fs::write(&note, text).map_err(|e| format!("{}: {e}", note.display()))?;
-                ports
-            }
-        };
+        let ports = kept(&set.directory().join("cluster.json"), || {
+            let mut held = Vec::new();
+            let mut pair = |below| Ok::<_, String>((free_port(below, &mut held)?, free_port(0, &mut held)?));
+            Ok(Ports([pair(2)?, pair(2)?, pair(0)?, pair(0)?]))
+        })?;
         Ok(Self { set, ports })
     }
 

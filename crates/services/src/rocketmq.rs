@@ -80,6 +80,7 @@ impl Broker<'_> {
         let admin = Admin::new(&namesrv(self.set), &format!("127.0.0.1:{}", self.port), ASK_LIMIT);
         wait_until(self.process, &process, || runtime.block_on(self.is_registered(&admin)))
     }
+
     /// The broker's first registration may find no name server, and the next try is ten seconds later. A change of its settings
     /// makes it register at once.
     async fn is_registered(&self, admin: &Admin) -> bool {
@@ -106,9 +107,9 @@ fn java(directory: &Path, memory: &[&str], set: &Set) -> Command {
     command
 }
 
-/// Half messages are checked back after one and a half to three seconds, and for long: what the broker counts as a check also
-/// counts while nobody is there to be asked.
 impl Broker<'_> {
+    /// Half messages are checked back after one and a half to three seconds, and for long: what the broker counts as a check also
+    /// counts while nobody is there to be asked.
     fn conf(&self, directory: &Path) -> String {
         let store = directory.join("store");
         let settings = [
@@ -171,8 +172,8 @@ impl Proxy<'_> {
             "remotingListenPort": self.remoting,
             "localServeAddr": "127.0.0.1",
             // Several proxies of one machine have several ports; it would name its own for all.
-        "useEndpointPortFromRequest": true,
-        // A commit that comes later is refused, and the check-back must do it.
+            "useEndpointPortFromRequest": true,
+            // A commit that comes later is refused, and the check-back must do it.
             "transactionDataExpireMillis": 600_000,
         });
         for (key, value) in &self.set.proxy_settings {

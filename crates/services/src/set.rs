@@ -3,10 +3,12 @@
 use crate::process::{Process, Running};
 use crate::ready::{listens, says};
 use crate::{install, mariadb, redis, rocketmq};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
@@ -101,16 +103,7 @@ impl Set {
         let root = std::path::absolute(root).map_err(|e| format!("{}: {e}", root.display()))?;
         let directory = root.join("sets").join(name);
         fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
-        let note = directory.join("ports.json");
-        let ports = match fs::read(&note) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}. Remove the set's directory.", note.display()))?,
-            Err(_) => {
-                let ports = free_ports()?;
-                let text = serde_json::to_vec(&ports).map_err(|e| e.to_string())?;
-                fs::write(&note, text).map_err(|e| format!("{}: {e}", note.display()))?;
-                ports
-            }
-        };
+        let ports = kept(&directory.join("ports.json"), free_ports)?;
         Ok(Self { root, directory, ports, broker_settings: BTreeMap::new(), proxy_settings: BTreeMap::new(), java_options: Vec::new() })
     }
 
@@ -230,6 +223,21 @@ impl Set {
         let place = self.directory.join(name);
         fs::create_dir_all(&place).map_err(|e| format!("{}: {e}", place.display()))?;
         Ok(place)
+    }
+}
+
+/// What a file says; made, and written there, if there is none.
+pub fn kept<T: Serialize + DeserializeOwned>(note: &Path, make: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", note.display());
+    match fs::read(note) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| format!("{}. Remove the set's directory.", fail(&e))),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let made = make()?;
+            let text = serde_json::to_vec(&made).map_err(|e| fail(&e))?;
+            fs::write(note, text).map_err(|e| fail(&e))?;
+            Ok(made)
+        }
+        Err(e) => Err(fail(&e)),
     }
 }
 

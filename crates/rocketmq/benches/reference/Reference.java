@@ -79,7 +79,7 @@ public class Reference {
                     acks.add(consumer.ackAsync(view));
                 }
                 CompletableFuture.allOf(acks.toArray(new CompletableFuture[0])).join();
-                if (done.addAndGet(views.size()) >= amount && !views.isEmpty()) {
+                if (done.addAndGet(views.size()) >= amount) {
                     last.compareAndSet(0, System.nanoTime());
                 }
             }
@@ -87,7 +87,7 @@ public class Reference {
         for (Thread thread : threads) {
             thread.join();
         }
-        return done.get() + " " + (last.get() - since) / 1e9;
+        return amount + " " + (last.get() - since) / 1e9;
     }
 
     static List<Thread> threads(int ways, Work work) {

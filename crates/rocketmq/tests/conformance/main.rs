@@ -3,27 +3,29 @@
 
 #![allow(missing_docs)]
 
-#[path = "../lab/mod.rs"]
+#[path = "../lab.rs"]
 mod lab;
 mod messages;
 mod transactions;
 
 use lab::{Lab, SOON};
 use libtest_mimic::{Arguments, Trial};
+use services::Set;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::time::timeout;
 
 macro_rules! trials {
     ($lab:expr; $($module:ident::$name:ident)*) => { vec![$({
         let lab = $lab.clone();
-        Trial::test(stringify!($name), move || run(lab, |lab| Box::pin($module::$name(lab))))
+        Trial::test(stringify!($name), move || run(&lab, |lab| Box::pin($module::$name(lab))))
     }),*] };
 }
 
 type Test = std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
-fn run(lab: Arc<Lab>, test: impl FnOnce(Arc<Lab>) -> Test) -> Result<(), libtest_mimic::Failed> {
+fn run(lab: &OnceLock<Arc<Lab>>, test: impl FnOnce(Arc<Lab>) -> Test) -> Result<(), libtest_mimic::Failed> {
+    let lab = lab.get().ok_or("the broker is started before the tests")?.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { timeout(3 * SOON, test(lab)).await }).map_err(|_| "it hangs".into())
 }
@@ -34,15 +36,12 @@ fn main() -> ExitCode {
     if !arguments.list && !lab::can_run() {
         return ExitCode::SUCCESS;
     }
-    // A lister starts no broker.
-    let lab = if arguments.list {
-        None
-    } else {
-        Some(Arc::new(Lab::start_with("conformance", |set| set.with_broker_setting("enablePropertyFilter", true))))
-    };
-    let Some(lab) = lab else {
-        return ExitCode::SUCCESS;
-    };
+    let lab = Arc::new(OnceLock::new());
+    // Who only lists them needs none.
+    if !arguments.list {
+        let tuned = |set: Set| set.with_broker_setting("enablePropertyFilter", true).with_broker_setting("enableMixedMessageType", true);
+        lab.get_or_init(|| Arc::new(Lab::start_with("conformance", tuned)));
+    }
     let trials = trials![lab;
         transactions::what_is_committed_is_delivered_once_and_what_is_rolled_back_never_and_neither_is_asked_about
         transactions::a_silent_half_message_becomes_what_the_checker_says

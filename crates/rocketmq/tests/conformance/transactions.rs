@@ -21,10 +21,8 @@ pub async fn what_is_committed_is_delivered_once_and_what_is_rolled_back_never_a
     plan.say("marker", &[Unknown, Unknown, Commit]);
     drop(producer.prepare(&message(&topic, "marker")).await.expect("stored"));
     inbox.wait_for("marker").await;
-    for n in 0..5 {
-        assert_eq!(inbox.count(&format!("commit-{n}")), 1);
-        assert_eq!(inbox.count(&format!("rollback-{n}")), 0);
-    }
+    let once = (0..5).map(|n| format!("commit-{n}")).chain(["marker".to_owned()]).map(|key| (key, 1));
+    assert_eq!(inbox.seen(), once.collect());
     assert_eq!(plan.all_checks(), 3, "only the marker was asked about");
     producer.shutdown().await.expect("goodbye");
 }
@@ -58,40 +56,42 @@ pub async fn unknown_is_asked_again_until_somebody_knows(lab: Arc<Lab>) {
 
 pub async fn a_checker_that_panics_is_asked_again(lab: Arc<Lab>) {
     let topic = lab.topic("tx_panic", TopicKind::Transaction).await;
-    let inbox = lab.inbox(&topic).await;
-    let plan = Plan::default();
-    plan.say("key", &[Unknown, Commit]);
-    let checker = {
-        let plan = plan.clone();
-        move |half| {
-            let verdict = plan.verdict(&half);
-            async move { if verdict == Unknown { panic!("on purpose: a checker that panics") } else { verdict } }
-        }
-    };
-    let producer = TransactionalProducer::start(lab.access(), &[&topic], checker).await.expect("a producer");
-    drop(producer.prepare(&message(&topic, "key")).await.expect("stored"));
-    inbox.wait_for("key").await;
-    assert_eq!((inbox.count("key"), plan.checks("key")), (1, 2));
+    asked_again(&lab, &topic, || async { panic!("on purpose: a checker that panics") }).await;
 }
 
 pub async fn a_checker_that_never_ends_is_left_and_asked_again(lab: Arc<Lab>) {
     let topic = lab.topic("tx_endless", TopicKind::Transaction).await;
-    let inbox = lab.inbox(&topic).await;
+    let producer = asked_again(&lab, &topic, std::future::pending).await;
+    // The first is still running when the second is asked, and is then cut off: a shutdown does not wait for it for ever.
+    timeout(SOON, producer.shutdown()).await.expect("it ends").expect("goodbye");
+}
+
+/// A half message whose checker does this when it is asked first, and commits when it is asked again.
+async fn asked_again<F>(lab: &Lab, topic: &str, first: impl Fn() -> F + Send + Sync + 'static) -> TransactionalProducer
+where
+    F: Future<Output = Verdict> + Send + 'static,
+{
+    let inbox = lab.inbox(topic).await;
     let plan = Plan::default();
     plan.say("key", &[Unknown, Commit]);
     let checker = {
         let plan = plan.clone();
         move |half| {
             let verdict = plan.verdict(&half);
-            async move { if verdict == Unknown { std::future::pending().await } else { verdict } }
+            let first = (verdict == Unknown).then(&first);
+            async move {
+                match first {
+                    Some(first) => first.await,
+                    None => verdict,
+                }
+            }
         }
     };
-    let producer = TransactionalProducer::start(lab.access(), &[&topic], checker).await.expect("a producer");
-    drop(producer.prepare(&message(&topic, "key")).await.expect("stored"));
+    let producer = TransactionalProducer::start(lab.access(), &[topic], checker).await.expect("a producer");
+    drop(producer.prepare(&message(topic, "key")).await.expect("stored"));
     inbox.wait_for("key").await;
-    assert_eq!(inbox.count("key"), 1);
-    // The first is still running when the second is asked, and is then cut off: a shutdown does not wait for it for ever.
-    timeout(SOON, producer.shutdown()).await.expect("it ends").expect("goodbye");
+    assert_eq!((inbox.count("key"), plan.checks("key")), (1, 2));
+    producer
 }
 
 pub async fn with_a_recovery_time_a_late_commit_changes_nothing_and_the_check_delivers(lab: Arc<Lab>) {
@@ -150,6 +150,9 @@ pub async fn wrong_topics_and_bodies_are_told_with_what_to_do(lab: Arc<Lab>) {
     let checker = |_| async { Unknown };
     let error = TransactionalProducer::start(lab.access(), &[&plain], checker).await.err().expect("not transactional");
     says(error, None, "is for messages of the kind NORMAL: create it with message.type=TRANSACTION");
+    let mixed = lab.topic("wrong_mixed", TopicKind::Mixed).await;
+    let error = TransactionalProducer::start(lab.access(), &[&mixed], checker).await.err().expect("not transactional alone");
+    says(error, None, "is for messages of the kind NORMAL, FIFO, DELAY, TRANSACTION: create it with message.type=TRANSACTION");
     let error = TransactionalProducer::start(lab.access(), &["wrong_nowhere"], checker).await.err().expect("no topic");
     says(error, Some(40_402), "Create the topic first");
     let error = TransactionalProducer::start(lab.access(), &[], checker).await.err().expect("no topic");

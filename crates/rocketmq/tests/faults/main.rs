@@ -3,15 +3,19 @@
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a test runs clients beside itself, by the machine's clock")]
 
-#[path = "../lab/mod.rs"]
+#[path = "../lab.rs"]
 mod lab;
+mod load;
+mod oracle;
 mod processes;
 mod servers;
 mod strangers;
+mod tap;
 mod wires;
 
 use lab::{Lab, SOON};
 use libtest_mimic::{Arguments, Failed, Trial};
+use services::{Service, Set};
 use std::process::ExitCode;
 use tokio::time::timeout;
 
@@ -56,5 +60,28 @@ fn main() -> ExitCode {
 }
 
 fn lab_of(name: &str) -> Lab {
-    tokio::task::block_in_place(|| Lab::start(name))
+    lab_with(name, |set| set)
+}
+
+fn lab_with(name: &str, tuned: impl FnOnce(Set) -> Set) -> Lab {
+    tokio::task::block_in_place(|| Lab::start_with(name, tuned))
+}
+
+/// What happens to a server while others go on.
+impl Lab {
+    /// kill -9, and up again.
+    pub async fn restart(&self, service: Service) {
+        self.kill9(service).await;
+        self.up(service).await;
+    }
+
+    pub async fn kill9(&self, service: Service) {
+        let set = self.set.clone();
+        tokio::task::spawn_blocking(move || set.kill9(service)).await.expect("no panic").expect("it is gone");
+    }
+
+    pub async fn up(&self, service: Service) {
+        let set = self.set.clone();
+        tokio::task::spawn_blocking(move || set.up(service)).await.expect("no panic").expect("it starts");
+    }
 }

@@ -1,12 +1,12 @@
 //! Servers that die, stand still, forget.
 
 use crate::lab;
-use crate::lab::load::Load;
-use crate::lab::oracle::goes_on;
-use crate::lab::{Inbox, Lab, Plan, SECOND, SOON, message, wait_out, wait_until};
-use crate::lab_of;
+use crate::lab::{Inbox, POLL, Plan, SECOND, SOON, message, wait_out, wait_until};
+use crate::load::Load;
+use crate::oracle::goes_on;
+use crate::{lab_of, lab_with};
 use rocketmq::admin::{Admin, TopicKind};
-use rocketmq::{Access, Error, Producer, Verdict};
+use rocketmq::{Access, Error, Producer, SimpleConsumer, Subscription, Verdict};
 use services::{Member, Service, Status};
 use tokio::time::Instant;
 
@@ -108,10 +108,11 @@ pub async fn two_brokers_behind_two_proxies_survive_the_death_of_any_one() {
         wait_until(SOON, async || brokers().await == wanted).await;
     }
     let inbox = Inbox::open(access(), topic, topic, 4).await;
-    assert_eq!(inbox.consumer.brokers(topic).await, Ok(2));
+    let consumer = SimpleConsumer::start(access(), topic, &[Subscription::all(topic)], POLL).await.expect("a consumer");
+    assert_eq!(consumer.brokers(topic).await, Ok(2));
     let load = Load::start(access(), topic, 16).await;
     goes_on(&load.oracle, 500).await;
-    assert_eq!(inbox.consumer.health().iter().filter(|endpoint| endpoint.up).count(), 2);
+    assert_eq!(consumer.health().iter().filter(|endpoint| endpoint.up).count(), 2);
     for member in Member::ALL {
         let set = cluster.0.clone();
         tokio::task::spawn_blocking(move || set.kill9(member)).await.expect("no panic").expect("it is gone");
@@ -147,12 +148,10 @@ impl Drop for Cluster {
 }
 
 pub async fn a_proxy_that_forgot_a_half_message_says_so_and_the_check_delivers() {
-    let lab = tokio::task::block_in_place(|| {
-        Lab::start_with("forgets", |set| {
-            set.with_proxy_setting("transactionDataExpireMillis", 2_000)
-                .with_proxy_setting("transactionDataExpireScanPeriodMillis", 500)
-                .with_broker_setting("transactionTimeOut", 8_000)
-        })
+    let lab = lab_with("forgets", |set| {
+        set.with_proxy_setting("transactionDataExpireMillis", 2_000)
+            .with_proxy_setting("transactionDataExpireScanPeriodMillis", 500)
+            .with_broker_setting("transactionTimeOut", 8_000)
     });
     let topic = lab.topic("forgotten", TopicKind::Transaction).await;
     let inbox = lab.inbox(&topic).await;
@@ -170,7 +169,7 @@ pub async fn a_proxy_that_forgot_a_half_message_says_so_and_the_check_delivers()
 }
 
 pub async fn a_half_message_that_nobody_answers_for_is_given_up_by_the_broker() {
-    let lab = tokio::task::block_in_place(|| Lab::start_with("gives-up", |set| set.with_broker_setting("transactionCheckMax", 3)));
+    let lab = lab_with("gives-up", |set| set.with_broker_setting("transactionCheckMax", 3));
     let topic = lab.topic("given_up", TopicKind::Transaction).await;
     let producer = Plan::default().producer(lab.access(), &topic).await;
     drop(producer.prepare(&message(&topic, "key")).await.expect("stored"));

@@ -2,11 +2,11 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test runs clients beside itself, by the machine's clock")]
 
-use crate::lab::load::Load;
-use crate::lab::oracle::goes_on;
-use crate::lab::tap::Tap;
 use crate::lab::{INVISIBLE, Inbox, POLL, Plan, SECOND, SOON, message, take, wait_out, wait_until};
 use crate::lab_of;
+use crate::load::Load;
+use crate::oracle::goes_on;
+use crate::tap::Tap;
 use rocketmq::admin::TopicKind;
 use rocketmq::{Access, Error, Producer, SimpleConsumer, Subscription, Verdict};
 use std::sync::Arc;

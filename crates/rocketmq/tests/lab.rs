@@ -1,11 +1,7 @@
 //! What the tests on real servers share: a broker of their own, inboxes that count what is delivered, and checkers with a plan.
 
-#![allow(dead_code, missing_docs, reason = "each test program uses its part")]
+#![allow(missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a test runs clients beside itself, by the machine's clock")]
-
-pub mod load;
-pub mod oracle;
-pub mod tap;
 
 use rocketmq::admin::{Admin, TopicKind};
 use rocketmq::{Access, Delivery, Error, HalfMessage, Message, SimpleConsumer, Subscription, TransactionalProducer, Verdict};
@@ -14,7 +10,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -49,10 +44,6 @@ pub struct Lab {
 }
 
 impl Lab {
-    pub fn start(name: &str) -> Self {
-        Self::start_with(name, |set| set)
-    }
-
     pub fn start_with(name: &str, tuned: impl FnOnce(Set) -> Set) -> Self {
         let set = tuned(Set::open(&root(), name).expect("a set"));
         set.wipe().expect("nothing is left of the last run");
@@ -61,22 +52,6 @@ impl Lab {
         lab.set.up(Service::Namesrv).expect("the name server starts");
         lab.set.up(Service::Broker).expect("the broker starts");
         lab
-    }
-
-    /// kill -9, and again up, while others go on.
-    pub async fn restart(&self, service: Service) {
-        self.kill9(service).await;
-        self.up(service).await;
-    }
-
-    pub async fn kill9(&self, service: Service) {
-        let set = self.set.clone();
-        tokio::task::spawn_blocking(move || set.kill9(service)).await.expect("no panic").expect("it is gone");
-    }
-
-    pub async fn up(&self, service: Service) {
-        let set = self.set.clone();
-        tokio::task::spawn_blocking(move || set.up(service)).await.expect("no panic").expect("it starts");
     }
 
     pub fn access(&self) -> Access {
@@ -143,9 +118,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Receives and acknowledges all that comes, and counts it by key.
 pub struct Inbox {
-    pub consumer: Arc<SimpleConsumer>,
     seen: Arc<Mutex<HashMap<String, u32>>>,
-    stop: Arc<Notify>,
     pollers: Vec<JoinHandle<()>>,
 }
 
@@ -153,7 +126,7 @@ impl Inbox {
     pub async fn open(access: Access, topic: &str, group: &str, pollers: usize) -> Self {
         let consumer = SimpleConsumer::start(access, group, &[Subscription::all(topic)], POLL).await.expect("a consumer");
         let consumer = Arc::new(consumer);
-        let (seen, stop) = (Arc::<Mutex<HashMap<String, u32>>>::default(), Arc::new(Notify::new()));
+        let seen = Arc::<Mutex<HashMap<String, u32>>>::default();
         let poll = |_| {
             let (consumer, seen, topic) = (consumer.clone(), seen.clone(), topic.to_owned());
             tokio::spawn(async move {
@@ -177,7 +150,7 @@ impl Inbox {
             })
         };
         let pollers = (0..pollers).map(poll).collect();
-        Self { consumer, seen, stop, pollers }
+        Self { seen, pollers }
     }
 
     pub fn count(&self, key: &str) -> u32 {
@@ -200,7 +173,6 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.stop.notify_waiters();
         self.pollers.iter().for_each(JoinHandle::abort);
     }
 }

@@ -1,6 +1,6 @@
 //! A wire between client and server that can be cut, slowed, and made to swallow what the server says.
 
-use super::wait_out;
+use crate::lab::wait_out;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};

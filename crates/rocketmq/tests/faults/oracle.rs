@@ -1,6 +1,6 @@
 //! The model that the broker is held against: every message has a key, every key a fate, and what is delivered must fit it.
 
-use super::{Inbox, Plan, SOON, key_of, lock, message, wait_out, wait_within};
+use crate::lab::{Inbox, Plan, SOON, key_of, lock, message, wait_out, wait_within};
 use rocketmq::{Access, Error, HalfMessage, TransactionalProducer, Verdict};
 use std::collections::HashMap;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! A load of half messages, and what came of it.
 
-use super::Inbox;
-use super::oracle::{Oracle, Outcome};
+use crate::lab::Inbox;
+use crate::oracle::{Oracle, Outcome};
 use rocketmq::Access;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
