@@ -3,9 +3,9 @@
 //!     cargo bench -p rocketmq                      # three rounds of four seconds a point, after one to warm up
 //!     cargo bench -p rocketmq -- ROUNDS SECONDS [WORDS]    # of the points, those whose name has all words
 //!
-//! Each client is a process that lives through all rounds, as a server's would, and does what a line tells it. Ratios are ours
-//! divided by Java's, of medians; CPU is that of the client's process, per operation. Java's `ack` takes one message; all of a
-//! receive are under way at once.
+//! Each client is a process that lives through all rounds, as a server's would, and does what a line tells it, a second at a time
+//! in turn. Ratios are ours divided by Java's, of medians of the rounds; CPU is that of the client's process, per operation. Java's
+//! `ack` takes one message; all of a receive are under way at once.
 
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a benchmark runs by the machine's clock")]
@@ -36,10 +36,13 @@ fn main() -> Done {
     match std::env::var(CHILD) {
         Ok(url) => runtime.block_on(client(&url)),
         Err(_) => {
-            let numbers: Vec<usize> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
-            let (rounds, seconds) = (numbers.first().copied().unwrap_or(3), numbers.get(1).copied().unwrap_or(4));
-            let words: Vec<String> =
-                std::env::args().skip(1).filter(|arg| !arg.starts_with("--") && arg.parse::<usize>().is_err()).collect();
+            // Cargo adds one of its own.
+            let mut words: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+            let mut number = |default| match words.first().and_then(|word| word.parse().ok()) {
+                Some(number) => (number, drop(words.remove(0))).0,
+                None => default,
+            };
+            let (rounds, seconds) = (number(3), number(4));
             bench(&runtime, rounds, seconds, &words)
         }
     }
@@ -76,6 +79,16 @@ impl fmt::Display for Point {
 struct Figures {
     rates: Vec<f64>,
     costs: Vec<f64>,
+}
+
+/// What was done in the turns of one round.
+#[derive(Default)]
+struct Sum {
+    operations: f64,
+    /// In seconds.
+    took: f64,
+    /// In seconds.
+    processor: f64,
 }
 
 fn bench(runtime: &tokio::runtime::Runtime, rounds: usize, seconds: usize, words: &[String]) -> Done {
@@ -147,19 +160,24 @@ fn measure(
     // The first round warms up the Java machines, the broker's too.
     for round in 0..=rounds {
         for (point, figures) in &mut measured {
-            for turn in 0..2 {
-                let which = (round + turn) % 2;
+            let mut sums = [Sum::default(), Sum::default()];
+            // One second each, ours, Java's, Java's, ours: what the machine does meanwhile hits both.
+            for turn in 0..2 * seconds {
+                let which = (round + turn.div_ceil(2)) % 2;
                 let amount = match (point.work, point.size) {
-                    ("tx", _) => seconds,
-                    (_, size) => seconds * if size < 1_000 { 4_000 } else { 1_000 } / if point.ways == 1 { 2 } else { 1 },
+                    ("tx", _) => 1,
+                    (_, 0..1_000) => 2_000 * point.ways.min(4),
+                    _ => 500 * point.ways.min(4),
                 };
                 if point.work == "consume" {
                     runtime.block_on(fill(&filler, amount, point.size))?;
                 }
-                let (rate, cost) = clients[which].work(&format!("{} {} {} {amount}", point.work, point.ways, point.size))?;
-                if round > 0 {
-                    figures[which].rates.push(rate);
-                    figures[which].costs.push(cost);
+                clients[which].work(&format!("{} {} {} {amount}", point.work, point.ways, point.size), &mut sums[which])?;
+            }
+            if round > 0 {
+                for (figures, sum) in figures.iter_mut().zip(&sums) {
+                    figures.rates.push(sum.operations / sum.took);
+                    figures.costs.push(sum.processor / sum.operations);
                 }
             }
         }
@@ -199,14 +217,15 @@ impl Worker {
         }
     }
 
-    /// Operations a second, and seconds of processor per operation.
-    fn work(&mut self, line: &str) -> Done<(f64, f64)> {
+    fn work(&mut self, line: &str, sum: &mut Sum) -> Done {
         let before = self.processor()?;
         writeln!(self.told, "{line}")?;
         let answer = self.says.next().ok_or_else(|| format!("a client ended at {line:?}"))??;
         let (operations, took) = answer.split_once(' ').ok_or_else(|| format!("a client says {answer:?}"))?;
-        let (operations, took): (f64, f64) = (operations.parse()?, took.parse()?);
-        Ok((operations / took, (self.processor()? - before) / operations))
+        sum.operations += operations.parse::<f64>()?;
+        sum.took += took.parse::<f64>()?;
+        sum.processor += self.processor()? - before;
+        Ok(())
     }
 
     fn processor(&self) -> Done<f64> {
