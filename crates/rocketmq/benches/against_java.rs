@@ -17,9 +17,9 @@ use std::error::Error;
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -97,7 +97,7 @@ fn bench(runtime: &tokio::runtime::Runtime, rounds: usize, seconds: usize, words
         return Err(format!("missing: {}", missing.join(" ")).into());
     }
     let jars = fetch_reference()?;
-    let mut ratios: Vec<(f64, f64)> = Vec::new();
+    let mut ratios: Vec<(&str, f64, f64)> = Vec::new();
     println!("{:<34} {:>9} {:>9} {:>7} {:>7}", "point", "ours/s", "Java's/s", "ratio", "CPU");
     for flush in ["ASYNC_FLUSH", "SYNC_FLUSH"] {
         let mut points = Point::all(flush);
@@ -113,13 +113,20 @@ fn bench(runtime: &tokio::runtime::Runtime, rounds: usize, seconds: usize, words
         set.wipe()?;
         for (point, [ours, java]) in measured? {
             let (rate, cost) = (median(&ours.rates) / median(&java.rates), median(&ours.costs) / median(&java.costs));
-            ratios.push((rate, cost));
+            ratios.push((point.work, rate, cost));
             println!("{:<34} {:>9.0} {:>9.0} {rate:>7.2} {cost:>7.2}", point.to_string(), median(&ours.rates), median(&java.rates));
         }
     }
-    let (rates, costs): (Vec<f64>, Vec<f64>) = ratios.into_iter().unzip();
-    let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
-    println!("median ratio {:.2}, least {least:.2}; CPU per operation, median {:.2}", median(&rates), median(&costs));
+    for work in ["tx", "consume", ""] {
+        let of_work = ratios.iter().filter(|(of, ..)| work.is_empty() || *of == work);
+        let (rates, costs): (Vec<f64>, Vec<f64>) = of_work.map(|(_, rate, cost)| (rate, cost)).unzip();
+        if rates.is_empty() {
+            continue;
+        }
+        let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
+        let name = if work.is_empty() { "all" } else { work };
+        println!("{name}: median ratio {:.2}, least {least:.2}; CPU per operation, median {:.2}", median(&rates), median(&costs));
+    }
     Ok(())
 }
 
@@ -161,18 +168,20 @@ fn measure(
     for round in 0..=rounds {
         for (point, figures) in &mut measured {
             let mut sums = [Sum::default(), Sum::default()];
-            // One second each, ours, Java's, Java's, ours: what the machine does meanwhile hits both.
-            for turn in 0..2 * seconds {
+            // A second each, or what takes about one: ours, Java's, Java's, ours. What the machine does meanwhile hits both.
+            let (turns, amount) = match (point.work, point.size) {
+                ("tx", _) => (2 * seconds, 1),
+                (_, 0..1_000) => (4, 1_000 * seconds * point.ways.min(3)),
+                _ => (4, 250 * seconds * point.ways.min(3)),
+            };
+            for turn in 0..turns {
                 let which = (round + turn.div_ceil(2)) % 2;
-                let amount = match (point.work, point.size) {
-                    ("tx", _) => 1,
-                    (_, 0..1_000) => 2_000 * point.ways.min(4),
-                    _ => 500 * point.ways.min(4),
-                };
                 if point.work == "consume" {
                     runtime.block_on(fill(&filler, amount, point.size))?;
                 }
-                clients[which].work(&format!("{} {} {} {amount}", point.work, point.ways, point.size), &mut sums[which])?;
+                // Who still waits for a message when all are there is given one more.
+                let release = || runtime.block_on(fill(&filler, 1, point.size));
+                clients[which].work(&format!("{} {} {} {amount}", point.work, point.ways, point.size), &mut sums[which], release)?;
             }
             if round > 0 {
                 for (figures, sum) in figures.iter_mut().zip(&sums) {
@@ -204,28 +213,38 @@ async fn fill(producer: &Arc<Producer>, amount: usize, size: usize) -> Done {
 struct Worker {
     child: Child,
     told: ChildStdin,
-    says: std::io::Lines<BufReader<ChildStdout>>,
+    says: mpsc::Receiver<String>,
 }
 
 impl Worker {
     fn new(mut child: Child) -> Done<Self> {
         let told = child.stdin.take().ok_or("a child without an input")?;
-        let mut says = BufReader::new(child.stdout.take().ok_or("a child without an output")?).lines();
-        match says.next() {
-            Some(Ok(line)) if line == "ready" => Ok(Self { child, told, says }),
+        let output = BufReader::new(child.stdout.take().ok_or("a child without an output")?);
+        let (say, says) = mpsc::channel();
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| say.send(line)));
+        let worker = Self { child, told, says };
+        match worker.says.recv()?.as_str() {
+            "ready" => Ok(worker),
             other => Err(format!("a client does not start: {other:?}").into()),
         }
     }
 
-    fn work(&mut self, line: &str, sum: &mut Sum) -> Done {
+    /// Lets it do what a line says, until it rests.
+    fn work(&mut self, line: &str, sum: &mut Sum, release: impl Fn() -> Done) -> Done {
         let before = self.processor()?;
         writeln!(self.told, "{line}")?;
-        let answer = self.says.next().ok_or_else(|| format!("a client ended at {line:?}"))??;
+        let answer = self.says.recv()?;
         let (operations, took) = answer.split_once(' ').ok_or_else(|| format!("a client says {answer:?}"))?;
         sum.operations += operations.parse::<f64>()?;
         sum.took += took.parse::<f64>()?;
         sum.processor += self.processor()? - before;
-        Ok(())
+        loop {
+            match self.says.recv_timeout(Duration::from_millis(20)) {
+                Ok(line) if line == "rest" => return Ok(()),
+                Err(mpsc::RecvTimeoutError::Timeout) => release()?,
+                other => return Err(format!("a client does not come to rest: {other:?}").into()),
+            }
+        }
     }
 
     fn processor(&self) -> Done<f64> {
@@ -281,16 +300,16 @@ async fn client(url: &str) -> Done {
         let line = line?;
         let words: Vec<&str> = line.split(' ').collect();
         let (ways, size, amount) = (words[1].parse()?, words[2].parse()?, words[3].parse()?);
-        let (operations, took) = match words[0] {
+        match words[0] {
             "tx" => transactions(&producer, ways, size, amount).await?,
             _ => consume(&consumer, ways, amount).await?,
-        };
-        println!("{operations} {}", took.as_secs_f64());
+        }
+        println!("rest");
     }
     Ok(())
 }
 
-async fn transactions(producer: &Arc<TransactionalProducer>, ways: usize, size: usize, seconds: u64) -> Done<(u64, Duration)> {
+async fn transactions(producer: &Arc<TransactionalProducer>, ways: usize, size: usize, seconds: u64) -> Done {
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let mut all: JoinSet<Done> = JoinSet::new();
     let since = Instant::now();
@@ -307,31 +326,28 @@ async fn transactions(producer: &Arc<TransactionalProducer>, ways: usize, size: 
     }
     sleep(Duration::from_secs(seconds)).await;
     stop.store(true, Ordering::Relaxed);
-    let figures = (done.load(Ordering::Relaxed), since.elapsed());
-    all.join_all().await.into_iter().collect::<Done>()?;
-    Ok(figures)
+    println!("{} {}", done.load(Ordering::Relaxed), since.elapsed().as_secs_f64());
+    all.join_all().await.into_iter().collect()
 }
 
-async fn consume(consumer: &Arc<SimpleConsumer>, ways: usize, amount: u64) -> Done<(u64, Duration)> {
+async fn consume(consumer: &Arc<SimpleConsumer>, ways: usize, amount: u64) -> Done {
     let done = Arc::new(AtomicU64::new(0));
     let since = Instant::now();
-    let ended = Arc::new(OnceLock::new());
     let mut all: JoinSet<Done> = JoinSet::new();
     for _ in 0..ways {
-        let (consumer, done, ended) = (consumer.clone(), done.clone(), ended.clone());
+        let (consumer, done) = (consumer.clone(), done.clone());
         all.spawn(async move {
             while done.load(Ordering::Relaxed) < amount {
                 let deliveries = consumer.receive("bench_plain", 32, Duration::from_secs(60)).await?;
                 consumer.ack(&deliveries).await.into_iter().collect::<Result<Vec<()>, _>>()?;
                 let count = deliveries.len() as u64;
-                if done.fetch_add(count, Ordering::Relaxed) + count >= amount {
-                    ended.get_or_init(|| since.elapsed());
+                let before = done.fetch_add(count, Ordering::Relaxed);
+                if before < amount && before + count >= amount {
+                    println!("{amount} {}", since.elapsed().as_secs_f64());
                 }
             }
             Ok(())
         });
     }
-    all.join_all().await.into_iter().collect::<Done>()?;
-    // The last receives wait out their poll; the work was done before.
-    Ok((amount, ended.get().copied().ok_or("it never ended")?))
+    all.join_all().await.into_iter().collect()
 }

@@ -38,12 +38,17 @@ public class Reference {
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
             String[] words = line.split(" ");
             int ways = Integer.parseInt(words[1]), size = Integer.parseInt(words[2]), amount = Integer.parseInt(words[3]);
-            System.out.println(words[0].equals("tx") ? transactions(producer, ways, size, amount) : consume(consumer, ways, amount));
+            if (words[0].equals("tx")) {
+                transactions(producer, ways, size, amount);
+            } else {
+                consume(consumer, ways, amount);
+            }
+            System.out.println("rest");
         }
         System.exit(0);
     }
 
-    static String transactions(Producer producer, int ways, int size, int seconds) throws Exception {
+    static void transactions(Producer producer, int ways, int size, int seconds) throws Exception {
         AtomicBoolean stop = new AtomicBoolean();
         AtomicLong done = new AtomicLong();
         byte[] body = new byte[size];
@@ -59,17 +64,14 @@ public class Reference {
         long since = System.nanoTime();
         Thread.sleep(seconds * 1000L);
         stop.set(true);
-        long ops = done.get();
-        double took = (System.nanoTime() - since) / 1e9;
+        System.out.println(done.get() + " " + (System.nanoTime() - since) / 1e9);
         for (Thread thread : threads) {
             thread.join();
         }
-        return ops + " " + took;
     }
 
-    static String consume(SimpleConsumer consumer, int ways, int amount) throws Exception {
+    static void consume(SimpleConsumer consumer, int ways, int amount) throws Exception {
         AtomicLong done = new AtomicLong();
-        AtomicLong last = new AtomicLong();
         long since = System.nanoTime();
         List<Thread> threads = threads(ways, () -> {
             while (done.get() < amount) {
@@ -79,15 +81,15 @@ public class Reference {
                     acks.add(consumer.ackAsync(view));
                 }
                 CompletableFuture.allOf(acks.toArray(new CompletableFuture[0])).join();
-                if (done.addAndGet(views.size()) >= amount) {
-                    last.compareAndSet(0, System.nanoTime());
+                long before = done.getAndAdd(views.size());
+                if (before < amount && before + views.size() >= amount) {
+                    System.out.println(amount + " " + (System.nanoTime() - since) / 1e9);
                 }
             }
         });
         for (Thread thread : threads) {
             thread.join();
         }
-        return amount + " " + (last.get() - since) / 1e9;
     }
 
     static List<Thread> threads(int ways, Work work) {
