@@ -32,10 +32,11 @@ async fn main() -> Result<(), Error> {
     producer.recall("example_later", &handle).await?;
     loop {
         let deliveries = consumer.receive("example_later", 32, Duration::from_secs(30)).await?;
-        consumer.ack(&deliveries).await.into_iter().collect::<Result<(), _>>()?;
         for delivery in &deliveries {
             println!("received {:?}", delivery.message.keys);
         }
+        // Only what is done: what was acknowledged does not come again.
+        consumer.ack(&deliveries).await.into_iter().collect::<Result<(), _>>()?;
         if !deliveries.is_empty() {
             producer.shutdown().await?;
             return consumer.shutdown().await;

@@ -1,13 +1,19 @@
-//! A payment and its message, both or neither: the half message first, then the payment, then the commit. The second commit is
-//! never sent, as after a crash; the broker asks, and the checker looks the payment up.
+//! Payments and their messages, both or neither: the half message first, then the payment, then the commit or the rollback. The last
+//! commit is never sent, as after a crash; the broker asks, and the checker looks the payment up.
 //!
 //!     cargo run -p rocketmq --example transaction -- rocketmq://127.0.0.1:8081 NAMESRV BROKER
 
 use rocketmq::admin::{Admin, TopicKind};
 use rocketmq::{Access, Error, HalfMessage, Message, SimpleConsumer, Subscription, TransactionalProducer, Verdict};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+#[derive(Clone, Copy)]
+enum Payment {
+    Done,
+    Declined,
+}
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -23,26 +29,38 @@ async fn main() -> Result<(), Error> {
     let consumer = SimpleConsumer::start(access.clone(), "example_tx", &[Subscription::all("example_tx")], Duration::from_secs(5)).await?;
 
     // In a real system a table: whoever is asked must find it, also after this process is gone.
-    let payments = Arc::<Mutex<HashSet<String>>>::default();
+    let payments = Arc::<Mutex<HashMap<String, Payment>>>::default();
     let checker = {
         let payments = payments.clone();
         move |half: HalfMessage| {
-            let is_paid = payments.lock().is_ok_and(|payments| half.message.keys.iter().any(|key| payments.contains(key)));
-            println!("asked about {:?}: it is {}", half.message.keys, if is_paid { "paid" } else { "not paid" });
-            // Of a payment that may still be on its way say Verdict::Unknown: the broker asks again.
-            async move { if is_paid { Verdict::Commit } else { Verdict::Rollback } }
+            let key = half.message.keys.first().cloned().unwrap_or_default();
+            let found = payments.lock().map(|payments| payments.get(&key).copied());
+            let verdict = match found {
+                Ok(Some(Payment::Done)) => Verdict::Commit,
+                // Stored: it cannot be done any more.
+                Ok(Some(Payment::Declined)) => Verdict::Rollback,
+                // No record is no "no": it may be on its way. The broker asks again.
+                Ok(None) | Err(_) => Verdict::Unknown,
+            };
+            println!("asked about {key}: {verdict:?}");
+            async move { verdict }
         }
     };
     let producer = TransactionalProducer::start(access, &["example_tx"], checker).await?;
-    for (key, tells) in [("payment-1", true), ("payment-2", false)] {
+    for (key, payment, tells) in
+        [("payment-1", Payment::Done, true), ("payment-2", Payment::Declined, true), ("payment-3", Payment::Done, false)]
+    {
         let half = producer.prepare(&Message::new("example_tx", "paid").with_key(key)).await?;
         if let Ok(mut payments) = payments.lock() {
-            payments.insert(key.to_owned());
+            payments.insert(key.to_owned(), payment);
         }
-        if tells {
-            half.commit().await?;
-        } else {
-            drop(half);
+        let told = match payment {
+            Payment::Done if tells => half.commit().await,
+            Payment::Declined if tells => half.rollback().await,
+            Payment::Done | Payment::Declined => continue,
+        };
+        if let Err(error) = told {
+            println!("the broker will ask about {key}: {error}");
         }
     }
     let mut received = HashSet::new();

@@ -130,29 +130,29 @@ impl Access {
         Ok(self)
     }
 
-    /// Speaks TLS, whatever the URL says, and trusts the certificates of this PEM alone. What is no PEM is told at the start.
+    /// Speaks TLS, whatever the URL says, and trusts the certificates of this PEM alone. A PEM without one is told at the start.
     pub fn with_ca(mut self, pem: &[u8]) -> Self {
         self.trust = Some(Trust::Own(pem.into()));
         self
     }
 
-    /// How long one attempt of a request may take: 3 s if nothing else is said. A receive takes as long as its poll and 5 s more;
-    /// the wait for an endpoint that is away comes on top, once more as long. By default there are three attempts with 10 ms to 1 s
-    /// between them; the server may say otherwise.
+    /// How long one attempt of a request waits for its answer, and before it for an endpoint: 3 s if nothing else is said. How many
+    /// attempts there are stands in the table of the crate's page; between them are 10 ms to 1 s, or what the server says.
     pub fn with_request_limit(mut self, limit: Duration) -> Self {
         self.request_limit = limit.min(LIMIT_MAX);
         self
     }
 
-    /// How long a start waits for the first server: 10 s if nothing else is said. Each topic that it looks for comes on top, within
-    /// the request limit.
+    /// How long a start waits for the first server: 10 s if nothing else is said. Each topic that it looks for comes on top.
     pub fn with_start_limit(mut self, limit: Duration) -> Self {
         self.start_limit = limit.min(LIMIT_MAX);
         self
     }
 
     /// Goes through the access point for everything, whatever addresses the servers name: for a tunnel, a forwarded port, a
-    /// balancer in front of proxies. Wrong for several brokers that each have a proxy of their own (LOCAL mode).
+    /// balancer of connections in front of proxies, behind which a commit is lost to check-back where the connection was made
+    /// again. Wrong for balancers that spread the requests of a connection, and for several brokers that each have a proxy of their
+    /// own (LOCAL mode): a proxy keeps what it knows of a client and its half messages to itself.
     pub fn through_access_point_only(mut self) -> Self {
         self.access_point_only = true;
         self

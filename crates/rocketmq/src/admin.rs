@@ -18,7 +18,7 @@ const TOPIC_STATS: u32 = 202;
 const PRODUCERS: u32 = 204;
 const CONSUME_STATS: u32 = 208;
 
-/// What a topic carries. A broker refuses messages of another kind.
+/// What a topic carries. A proxy refuses messages of another kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TopicKind {
     /// Plain messages.
@@ -87,7 +87,8 @@ impl Admin {
         Ok(self)
     }
 
-    /// Makes a topic of so many queues, or changes it.
+    /// Makes a topic of so many queues, or replaces all settings of one that is there. Never give it fewer queues than it has: what
+    /// lies in the others is not read any more.
     pub async fn create_topic(&self, topic: &str, kind: TopicKind, queues: u32) -> Result<(), Error> {
         legal_name("a topic", topic)?;
         let queues = queues.to_string();
@@ -99,7 +100,7 @@ impl Admin {
         self.call(&self.broker, UPDATE_TOPIC, fields, &[]).await.map(drop)
     }
 
-    /// Makes a consumer group, or changes it; `orderly` for ordered topics. After `deliveries_max` deliveries a message goes to
+    /// Makes a consumer group, or replaces all its settings; `orderly` for ordered topics. After `deliveries_max` deliveries a message goes to
     /// the group's dead letters.
     pub async fn create_group(&self, group: &str, deliveries_max: u32, orderly: bool) -> Result<(), Error> {
         legal_name("a group", group)?;

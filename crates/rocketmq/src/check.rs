@@ -29,7 +29,8 @@ pub enum Verdict {
     Commit,
     /// It is thrown away: what it stands for was not done, and cannot be done any more.
     Rollback,
-    /// Nobody knows now, or it may still be on its way: nothing is answered, and the broker asks again.
+    /// Nobody knows now, or it may still be on its way: nothing is answered, and the broker asks again, `transactionCheckMax`
+    /// times in all; then it gives the message up. So every half message must be decided before.
     Unknown,
 }
 
@@ -102,7 +103,10 @@ impl Checks {
 
 /// Takes a check, if there is room for it.
 pub fn take(client: &Arc<Client>, session: &Arc<Session>, command: RecoverOrphanedTransactionCommand) {
-    let Role::Producer { checks: Some(checks), .. } = &client.role else { return };
+    let Role::Producer { checks: Some(checks), .. } = &client.role else {
+        tracing::warn!("a client that has no checker is asked about a half message: it declared a topic that carries them");
+        return;
+    };
     let (Ok(room), Some(message)) = (checks.taken.clone().try_acquire_owned(), command.message) else {
         client.access.observer.checked(None);
         return;

@@ -39,7 +39,7 @@ impl Subscription {
         Self::tagged(topic, "*")
     }
 
-    /// Those with one of these tags: `a || b`.
+    /// Those with one of these tags: `a || b`. Others are consumed for the group all the same, and never come.
     pub fn tagged(topic: impl Into<String>, tags: impl Into<String>) -> Self {
         Self { topic: topic.into(), filter: filter_type::TAG, expression: tags.into() }
     }
@@ -47,6 +47,18 @@ impl Subscription {
     /// Those whose properties fit: `price > 10 and region = 'north'`. The broker must allow it (`enablePropertyFilter`).
     pub fn sql(topic: impl Into<String>, condition: impl Into<String>) -> Self {
         Self { topic: topic.into(), filter: filter_type::SQL, expression: condition.into() }
+    }
+
+    /// What no message fits would be consumed, all of it, and never seen.
+    fn check(&self) -> Result<(), Error> {
+        if self.expression.trim().is_empty() {
+            return Err(Error::Illegal(format!("the filter of {} is empty; all messages are *", self.topic)));
+        }
+        let is_tag = |tag: &str| !tag.is_empty() && !tag.contains(|c: char| c == '|' || c.is_whitespace());
+        if self.filter == filter_type::TAG && !self.expression.split("||").all(|tag| is_tag(tag.trim())) {
+            return Err(Error::Illegal(format!("the filter {:?} of {}; tags are separated by ||", self.expression, self.topic)));
+        }
+        Ok(())
     }
 
     fn expression(&self) -> wire::FilterExpression {
@@ -68,7 +80,7 @@ pub struct SimpleConsumer {
 impl SimpleConsumer {
     /// Connects as a member of a group. `long_poll`: how long a receive waits where there is nothing, 5 to 20 s.
     ///
-    /// A group that has never received begins at the end of an older topic: let it receive once before the first message.
+    /// A group that has never received may begin at the end of an older topic: see the crate's page.
     pub async fn start(access: Access, group: &str, subscriptions: &[Subscription], long_poll: Duration) -> Result<Self, Error> {
         legal_name("a group", group)?;
         if !LONG_POLLS.contains(&long_poll) {
@@ -76,9 +88,7 @@ impl SimpleConsumer {
         }
         let entries = subscriptions.iter().map(|one| {
             legal_name("a topic", &one.topic)?;
-            if one.expression.trim().is_empty() {
-                return Err(Error::Illegal(format!("the filter of {} is empty; all messages are *", one.topic)));
-            }
+            one.check()?;
             Ok(wire::SubscriptionEntry { topic: Some(Resource::named(&one.topic)), expression: Some(one.expression()) })
         });
         let twice = |(n, one): (usize, &Subscription)| subscriptions[..n].iter().any(|other| other.topic == one.topic);
@@ -106,7 +116,8 @@ impl SimpleConsumer {
     /// Empty if nothing came within the poll. Let at least as many receives run as the topic has brokers
     /// ([`SimpleConsumer::brokers`]), or the poll of an idle one holds up the others; more for throughput. A receive that is
     /// dropped while it waits, as by `select!`, may lose what the broker sends it until the time is over. A message that cannot be
-    /// read (a wrong checksum) is logged and left: it comes again, and goes to the dead letters in the end.
+    /// read (a wrong checksum) is logged and left, and with it what comes after it in its message group: it comes again, and goes to
+    /// the dead letters in the end.
     #[tracing::instrument(level = "debug", skip(self))]
     pub async fn receive(&self, topic: &str, max: usize, invisible: Duration) -> Result<Vec<Delivery>, Error> {
         let Some(subscription) = self.subscriptions.iter().find(|one| one.topic == topic) else {
@@ -166,6 +177,7 @@ impl SimpleConsumer {
     ///
     /// `Ok` does not prove that it is gone: with a handle that was replaced a server says OK and delivers it again. After its time
     /// it comes again whatever the server says.
+    #[must_use = "what was not acknowledged comes again"]
     #[tracing::instrument(level = "debug", skip_all, fields(deliveries = deliveries.len()))]
     pub async fn ack(&self, deliveries: &[Delivery]) -> Vec<Result<(), Error>> {
         let mut results = vec![Err(Error::unknown("the server did not say")); deliveries.len()];
@@ -210,7 +222,8 @@ impl SimpleConsumer {
     }
 
     /// Hides a message for this long from now on; under a second it comes again as soon as the broker looks, which takes it some
-    /// seconds. The delivery's handle is replaced: clones that were made before can acknowledge nothing any more.
+    /// seconds. The delivery's handle is replaced: clones that were made before can acknowledge nothing any more, nor can this one
+    /// after an [`Error::Unknown`], or a call that was dropped: then it comes again.
     #[tracing::instrument(level = "debug", skip_all, fields(message_id = delivery.message.message_id))]
     pub async fn change_invisible(&self, delivery: &mut Delivery, invisible: Duration) -> Result<(), Error> {
         let client = self.running.client();
@@ -232,7 +245,8 @@ impl SimpleConsumer {
         Ok(())
     }
 
-    /// Puts a message to its group's dead letters (`%DLQ%` and the group's name), from which a consumer can receive it.
+    /// Puts a message to its group's dead letters, from which a consumer of another group can receive it: the topic `%DLQ%` and the
+    /// group's name, which is there from the first one on.
     #[tracing::instrument(level = "debug", skip_all, fields(message_id = delivery.message.message_id))]
     pub async fn forward_to_dead_letters(&self, delivery: &Delivery) -> Result<(), Error> {
         let client = self.running.client();
@@ -264,12 +278,17 @@ impl SimpleConsumer {
     }
 
     /// Begins no more receives, waits for those that run (as long as a poll lasts: what a broker sends to nobody is hidden from
-    /// the others), and says goodbye to the servers.
+    /// the others), and says goodbye to the servers. Acknowledge first: afterwards every call is [`Error::ShutDown`], and what is
+    /// still in somebody's hands comes again.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        if timeout(self.long_poll + RECEIVE_GRACE, self.receives.acquire_many(RECEIVES_MAX)).await.is_err() {
-            tracing::warn!(group = self.group, "receives that still wait are cut off");
+        let longest = 2 * self.long_poll + RECEIVE_GRACE + LEAST_FAILURE;
+        let all = timeout(longest, self.receives.acquire_many(RECEIVES_MAX)).await;
+        if all.is_err() {
+            tracing::warn!(group = self.group, "receives that still run are not waited for any longer");
         }
+        // While all is held: who waited behind it finds it closed.
         self.receives.close();
+        drop(all);
         self.running.end().await
     }
 }

@@ -57,7 +57,7 @@ impl Message {
         self
     }
 
-    /// In the order of this message group, at most 63 bytes: for topics of the kind FIFO.
+    /// In the order of this message group, at most 63 bytes: for topics of the kind FIFO. Who consumes them is an ordered group.
     pub fn in_group(mut self, group: impl Into<String>) -> Self {
         self.group = Some(group.into());
         self

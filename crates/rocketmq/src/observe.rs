@@ -18,7 +18,7 @@ pub trait Observer: Send + Sync + 'static {
     }
 
     /// The broker asked about a half message, and this was found; `None`: the checker panicked, took too long, or there were
-    /// too many at once. The broker asks again.
+    /// too many at once. The broker asks again, if that was not its last question.
     fn checked(&self, verdict: Option<crate::Verdict>) {
         let _ = verdict;
     }

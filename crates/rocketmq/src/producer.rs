@@ -31,14 +31,22 @@ pub struct Sent {
 
 impl Producer {
     /// Connects, and looks for the topics: an error where one does not exist. Others are looked for when they are first sent to.
+    /// None may be of the kind TRANSACTION: whoever declares such a topic is asked about its half messages.
     pub async fn start(access: Access, topics: &[&str]) -> Result<Self, Error> {
         let running = start(access, topics, None).await?;
+        for topic in topics {
+            let route = running.client().routes.of(running.client(), topic).await?;
+            if route.writable.first().is_some_and(|queue| queue.says_only(message_type::TRANSACTION)) {
+                let what = "is for half messages, and who declares it is asked about them: start a TransactionalProducer";
+                return Err(Error::Illegal(format!("{topic} {what}")));
+            }
+        }
         Ok(Self { running })
     }
 
     /// Sends a message. What is not known to have arrived is sent again, as often as the server's policy allows: a message may
-    /// lie in its topic more than once, under the same id. Messages of one message group are in order if each is sent when the one
-    /// before it was. A send that is dropped before its end has an unknown outcome.
+    /// lie in its topic more than once, under the same id. A second call sends a second message. Messages of one message group are
+    /// in order if each is sent when the one before it was. A send that is dropped before its end has an unknown outcome.
     #[tracing::instrument(level = "debug", skip_all, fields(topic = message.topic))]
     pub async fn send(&self, message: &Message) -> Result<Sent, Error> {
         let client = self.running.client();
@@ -101,9 +109,9 @@ pub struct Half {
 impl TransactionalProducer {
     /// Connects, and looks for the topics, which must be of the kind TRANSACTION and no other (MIXED ones take half messages, and
     /// proxies in CLUSTER mode never ask about them). `checker` answers for half messages that
-    /// nobody settled within the broker's time (`transactionTimeOut`): at most 64 run at once, each for at most 5 s. One that
-    /// panics or takes longer has said nothing, and the broker asks again. It may be asked while what comes after `prepare` is
-    /// still at work, by another process too: say [`Verdict::Rollback`] only of what cannot succeed any more.
+    /// nobody settled within the broker's time (`transactionTimeOut`): at most 64 run at once, each for at most 5 s (it must not
+    /// block). One that panics or takes longer has said nothing, and the broker asks again. It may be asked while what comes after
+    /// `prepare` is still at work, by another process too: say [`Verdict::Rollback`] only of what cannot succeed any more.
     pub async fn start<F, V>(access: Access, topics: &[&str], checker: F) -> Result<Self, Error>
     where
         F: Fn(HalfMessage) -> V + Send + Sync + 'static,
@@ -126,12 +134,13 @@ impl TransactionalProducer {
         Ok(Self { running, topics, recovery: None })
     }
 
-    /// Half messages have this long to be settled, each by its own clock, whole seconds, 1 to 3600; after it a commit or a
-    /// rollback is not heeded any more and the checker alone decides.
+    /// The time from a half message's making to the broker's first question, in place of the broker's `transactionTimeOut`: whole
+    /// seconds, 1 to 3600. Once it is over a commit or a rollback is not heeded any more, and the checker alone decides.
     ///
-    /// Without it a commit that comes later than the broker's question may deliver twice. With it broker 5.5.0 puts half messages
-    /// back into their queue at every pass until their time is over, asks about some that are settled, and delivers those twice:
-    /// one of twenty to one of ten, measured. So it is for settlements that take longer than the broker's `transactionTimeOut`.
+    /// For settlements that take longer than `transactionTimeOut` as a rule, of which without it one that comes after the
+    /// question may deliver twice. Its price, measured with broker 5.5.0: until the time is over the broker puts half messages
+    /// back into their queue at every pass, asks about some that are settled, and delivers those twice, one of twenty to one of
+    /// ten of all. Leave it off where settlements come at once.
     pub fn with_recovery(mut self, recovery: Duration) -> Result<Self, Error> {
         if recovery.subsec_nanos() != 0 || !(1..=3_600).contains(&recovery.as_secs()) {
             return Err(Error::Illegal(format!("a recovery of {recovery:?}; brokers take whole seconds, 1 to 3600")));
@@ -141,7 +150,8 @@ impl TransactionalProducer {
     }
 
     /// Stores a half message. It is sent a second time only if it surely was not stored; after [`Error::Unknown`] the broker may
-    /// have it, and then asks about it: do not do what it stands for.
+    /// have it, and then asks about it: do not do what it stands for. A second call stores a second half message: where both have the
+    /// same key, and the checker goes by it, both are delivered. Give each its own key, and let the checker commit the one that was used.
     #[tracing::instrument(level = "debug", skip_all, fields(topic = message.topic))]
     pub async fn prepare(&self, message: &Message) -> Result<Half, Error> {
         if !self.topics.contains(&message.topic) {

@@ -29,6 +29,11 @@ impl Queue {
     pub fn takes_only(&self, message_type: i32) -> bool {
         self.wire.accept_message_types.iter().all(|accepted| *accepted == message_type)
     }
+
+    /// Whether it says so.
+    pub fn says_only(&self, message_type: i32) -> bool {
+        self.wire.accept_message_types == [message_type]
+    }
 }
 
 /// The queues of a topic that may be used.

@@ -25,6 +25,8 @@ const PING_LIMIT: Duration = Duration::from_secs(5);
 /// A body of 4 MiB with its properties, and what a server may have been told to take beyond.
 const ANSWER_MAX: usize = 64 << 20;
 
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 /// A method of the service.
 pub struct Method {
     pub name: &'static str,
@@ -96,9 +98,14 @@ impl Session {
             Some(Trust::System) => {
                 endpoint.tls_config(ClientTlsConfig::new().with_native_roots().timeout(CONNECT_LIMIT)).map_err(illegal)?
             }
-            Some(Trust::Own(pem)) => endpoint
-                .tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)).timeout(CONNECT_LIMIT))
-                .map_err(illegal)?,
+            Some(Trust::Own(pem)) => {
+                // What is no certificate is none, says the TLS library, and then nobody is trusted.
+                if !pem.windows(CERTIFICATE.len()).any(|part| part == CERTIFICATE) {
+                    return Err(Error::Illegal("the PEM of the authority has no certificate".to_owned()));
+                }
+                let authority = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
+                endpoint.tls_config(authority.timeout(CONNECT_LIMIT)).map_err(illegal)?
+            }
         };
         Ok(Self {
             channel: endpoint.connect_lazy(),

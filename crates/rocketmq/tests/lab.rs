@@ -136,7 +136,8 @@ impl Inbox {
                             for delivery in &deliveries {
                                 *lock(&seen).entry(key_of(&delivery.message)).or_default() += 1;
                             }
-                            consumer.ack(&deliveries).await;
+                            // What was not acknowledged comes again, and is counted.
+                            drop(consumer.ack(&deliveries).await);
                         }
                         Err(error) => {
                             // Each refusal is told: it may be the reason why nothing comes.
@@ -219,6 +220,11 @@ impl Plan {
     }
 }
 
+/// A producer that knows of nothing.
+pub async fn ignorant(access: Access, topic: &str) -> Result<TransactionalProducer, Error> {
+    TransactionalProducer::start(access, &[topic], |_| async { Verdict::Unknown }).await
+}
+
 pub fn message(topic: &str, key: &str) -> Message {
     Message::new(topic, format!("body of {key}")).with_tag("tag").with_key(key)
 }
@@ -231,7 +237,7 @@ pub async fn take(consumer: &SimpleConsumer, topic: &str, key: &str) -> Delivery
                 if key_of(&delivery.message) == key {
                     return delivery;
                 }
-                consumer.ack(std::slice::from_ref(&delivery)).await;
+                assert_eq!(consumer.ack(&[delivery]).await, [Ok(())]);
             }
         }
     };

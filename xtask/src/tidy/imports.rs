@@ -119,6 +119,7 @@ pub fn spawn(files: &[File]) -> Vec<Breach> {
         file.is_rust()
             && file.path.starts_with("crates/")
             && !file.path.contains("/examples/")
+            && !file.path.contains("/benches/")
             && !ALLOWED.iter().any(|(place, _)| file.path.starts_with(place))
     };
     let wrong = |file: &File| {

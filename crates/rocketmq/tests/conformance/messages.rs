@@ -54,7 +54,7 @@ pub async fn filters_by_tag_and_by_property(lab: Arc<Lab>) {
             while keys.len() < expected.len() {
                 let got = consumer.receive(&topic, 32, INVISIBLE).await.expect("receives");
                 keys.extend(got.iter().map(|delivery| key_of(&delivery.message)));
-                consumer.ack(&got).await;
+                consumer.ack(&got).await.into_iter().for_each(|done| done.expect("acknowledged"));
             }
         };
         timeout(SOON, all).await.expect("they come");

@@ -1,6 +1,6 @@
 //! Half messages: committed, rolled back, asked about; and what is refused before anything is sent.
 
-use crate::lab::{Lab, POLL, Plan, SECOND, SOON, message, wait_until};
+use crate::lab::{Lab, POLL, Plan, SECOND, SOON, ignorant, message, wait_until};
 use Verdict::{Commit, Rollback, Unknown};
 use rocketmq::admin::TopicKind;
 use rocketmq::{Error, Message, Producer, SimpleConsumer, Subscription, TransactionalProducer, Verdict};
@@ -147,37 +147,39 @@ pub async fn wrong_topics_and_bodies_are_told_with_what_to_do(lab: Arc<Lab>) {
         assert!(error.to_string().contains(words), "{error}");
         assert!(error.had_no_effect(), "{error}");
     };
-    let checker = |_| async { Unknown };
-    let error = TransactionalProducer::start(lab.access(), &[&plain], checker).await.err().expect("not transactional");
+    let error = ignorant(lab.access(), &plain).await.err().expect("not transactional");
     says(error, None, "is for messages of the kind NORMAL: create it with message.type=TRANSACTION");
     let mixed = lab.topic("wrong_mixed", TopicKind::Mixed).await;
-    let error = TransactionalProducer::start(lab.access(), &[&mixed], checker).await.err().expect("not transactional alone");
+    let error = ignorant(lab.access(), &mixed).await.err().expect("not transactional alone");
     says(error, None, "is for messages of the kind NORMAL, FIFO, DELAY, TRANSACTION: create it with message.type=TRANSACTION");
-    let error = TransactionalProducer::start(lab.access(), &["wrong_nowhere"], checker).await.err().expect("no topic");
+    let error = ignorant(lab.access(), "wrong_nowhere").await.err().expect("no topic");
     says(error, Some(40_402), "Create the topic first");
-    let error = TransactionalProducer::start(lab.access(), &[], checker).await.err().expect("no topic");
+    let error = TransactionalProducer::start(lab.access(), &[], |_| async { Unknown }).await.err().expect("no topic");
     says(error, None, "declares its topics");
+    let error = Producer::start(lab.access(), &[&transactional]).await.err().expect("it would be asked");
+    says(error, None, "start a TransactionalProducer");
     let producer = Producer::start(lab.access(), &[&plain]).await.expect("a producer");
     says(producer.send(&message(&transactional, "key")).await.expect_err("the wrong kind"), Some(40_014), "message.type");
     says(producer.send(&message("wrong_nowhere", "key")).await.expect_err("no topic"), Some(40_402), "Create the topic first");
     says(producer.send(&Message::new(&*plain, "")).await.expect_err("no body"), None, "empty");
     says(producer.send(&Message::new(&*plain, vec![b'x'; (4 << 20) + 1])).await.expect_err("too large"), None, "4194304");
     says(producer.send(&message(&plain, "a key")).await.expect_err("a space"), None, "no space");
-    let producer = TransactionalProducer::start(lab.access(), &[&transactional], checker).await.expect("a producer");
+    let producer = ignorant(lab.access(), &transactional).await.expect("a producer");
     for recovery in [Duration::ZERO, SECOND / 2, 3_601 * SECOND] {
-        let producer = TransactionalProducer::start(lab.access(), &[&transactional], checker).await.expect("a producer");
+        let producer = ignorant(lab.access(), &transactional).await.expect("a producer");
         says(producer.with_recovery(recovery).err().expect("not whole, or not in bounds"), None, "whole seconds");
     }
     says(producer.prepare(&message(&plain, "key")).await.expect_err("not declared"), None, "declared");
     says(producer.prepare(&message(&transactional, "key").in_group("g")).await.expect_err("ordered"), None, "half message");
-    let start = |group: &str, topic: &str| {
-        let (group, subscription) = (group.to_owned(), Subscription::all(topic));
-        let access = lab.access();
-        async move { SimpleConsumer::start(access, &group, &[subscription], POLL).await.err().expect("something is missing") }
+    let start = async |group: &str, subscription: Subscription| {
+        SimpleConsumer::start(lab.access(), group, &[subscription], POLL).await.err().expect("something is missing")
     };
-    says(start("wrong_group", &plain).await, Some(3), "Create the consumer group first");
+    says(start("wrong_group", Subscription::all(&*plain)).await, Some(3), "Create the consumer group first");
     let group = lab.group("right_group").await;
-    says(start(&group, "wrong_nowhere").await, Some(40_402), "Create the topic first");
+    says(start(&group, Subscription::all("wrong_nowhere")).await, Some(40_402), "Create the topic first");
+    for tags in ["", "a | b", "a b", "a ||", "||"] {
+        says(start(&group, Subscription::tagged(&*plain, tags)).await, None, "filter");
+    }
 }
 
 pub async fn a_client_that_says_goodbye_is_gone_at_once(lab: Arc<Lab>) {

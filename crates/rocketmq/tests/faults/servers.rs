@@ -1,12 +1,12 @@
 //! Servers that die, stand still, forget.
 
 use crate::lab;
-use crate::lab::{Inbox, POLL, Plan, SECOND, SOON, message, wait_out, wait_until};
+use crate::lab::{Inbox, POLL, Plan, SECOND, SOON, ignorant, message, wait_out, wait_until};
 use crate::load::Load;
 use crate::oracle::goes_on;
 use crate::{lab_of, lab_with};
 use rocketmq::admin::{Admin, TopicKind};
-use rocketmq::{Access, Error, Producer, SimpleConsumer, Subscription, Verdict};
+use rocketmq::{Access, Error, SimpleConsumer, Subscription, Verdict};
 use services::{Member, Service, Status};
 use tokio::time::Instant;
 
@@ -62,7 +62,7 @@ pub async fn a_name_server_killed_is_not_missed_until_it_is_back() {
     lab.up(Service::Namesrv).await;
     // It learns of the topics when the broker registers again, every thirty seconds, and the proxy believes for twenty more that
     // there are none: so long nobody new gets in.
-    wait_until(2 * SOON, async || Producer::start(lab.access(), &[&topic]).await.is_ok()).await;
+    wait_until(2 * SOON, async || ignorant(lab.access(), &topic).await.is_ok()).await;
     goes_on(&load.oracle, 200).await;
     load.judge("name server kill -9", lab.access(), &topic, &inbox).await;
 }
