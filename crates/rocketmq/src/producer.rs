@@ -223,11 +223,7 @@ async fn start(access: Access, topics: &[&str], checks: Option<Arc<Checks>>) -> 
         legal_name("a topic", topic)?;
     }
     let role = Role::Producer { topics: topics.iter().map(|topic| (*topic).to_owned()).collect(), checks };
-    let running = Client::start(access, role).await?;
-    for topic in topics {
-        running.client().routes.of(running.client(), topic).await?;
-    }
-    Ok(running)
+    Client::start(access, role).await
 }
 
 async fn send_once(client: &Arc<Client>, message: &Message, mut wire: wire::Message) -> Result<(Arc<Session>, SendResultEntry), Error> {

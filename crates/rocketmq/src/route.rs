@@ -135,27 +135,36 @@ impl Routes {
         match asked {
             Ok(answer) => {
                 let only = client.access.access_point_only.then_some(client.access.addresses.as_slice());
-                let route = Route::of(answer.message_queues, only);
-                let mut known = self.known();
-                match known.get(topic) {
-                    Some(Known::Route(old)) if **old == route => Ok(old.clone()),
-                    _ => {
-                        let route = Arc::new(route);
-                        known.insert(topic.to_owned(), Known::Route(route.clone()));
-                        Ok(route)
-                    }
-                }
+                Ok(self.note(topic, Route::of(answer.message_queues, only)))
             }
             Err(error) if error.code() == Some(code::TOPIC_NOT_FOUND.into()) => {
-                let mut known = self.known();
-                if !matches!(known.get(topic), Some(Known::Route(_))) {
-                    known.insert(topic.to_owned(), Known::NoTopic(Instant::now(), error.clone()));
-                }
+                self.note_missing(topic, &error);
                 Err(error)
             }
             // To ask is not to do: it has no effect that could be unknown.
             Err(Error::Unknown { what, .. }) => Err(Error::NotSent(format!("the route of {topic} is not known: {what}"))),
             Err(error) => Err(error),
+        }
+    }
+
+    /// What a server says; the route that is known if it is the same, so that its turn goes on.
+    fn note(&self, topic: &str, route: Route) -> Arc<Route> {
+        let mut known = self.known();
+        if let Some(Known::Route(old)) = known.get(topic)
+            && **old == route
+        {
+            return old.clone();
+        }
+        let route = Arc::new(route);
+        known.insert(topic.to_owned(), Known::Route(route.clone()));
+        route
+    }
+
+    /// A server says that there is no such topic: believed for a moment, if no route is known.
+    fn note_missing(&self, topic: &str, error: &Error) {
+        let mut known = self.known();
+        if !matches!(known.get(topic), Some(Known::Route(_))) {
+            known.insert(topic.to_owned(), Known::NoTopic(Instant::now(), error.clone()));
         }
     }
 
@@ -223,6 +232,24 @@ mod tests {
         assert_eq!(route.writable[0].addresses[0].to_string(), "a:8081");
         let only = [Address { host: "tunnel".to_owned(), port: 1 }];
         assert_eq!(Route::of(queues, Some(&only)).writable[1].addresses, only);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_known_route_stays_and_no_topic_is_believed_for_a_moment() {
+        let routes = Routes::default();
+        let missing = Error::Refused { code: code::TOPIC_NOT_FOUND.into(), what: "no topic".to_owned() };
+        let of = |ids: std::ops::Range<i32>| Route::of(ids.map(|id| queue(id, permission::READ_WRITE, "a", 0)).collect(), None);
+        routes.note_missing("t", &missing);
+        assert_eq!(routes.look("t"), Some(Err(missing.clone())));
+        tokio::time::advance(NO_TOPIC_FOR).await;
+        assert_eq!(routes.look("t"), None, "it may be there by now");
+        let first = routes.note("t", of(0..2));
+        routes.note_missing("t", &missing);
+        assert_eq!(routes.look("t"), Some(Ok(first.clone())), "a name server that has just been started knows none");
+        assert!(Arc::ptr_eq(&routes.note("t", of(0..2)), &first), "the same route goes on with its turn");
+        assert!(!Arc::ptr_eq(&routes.note("t", of(0..4)), &first));
+        assert_eq!(routes.look("t").and_then(Result::ok).map(|route| route.writable.len()), Some(4));
+        assert_eq!(routes.addresses(), HashSet::from([Address { host: "a".to_owned(), port: 8081 }]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 #![allow(missing_docs)]
 
-#[path = "../lab.rs"]
+#[path = "../lab/mod.rs"]
 mod lab;
 mod messages;
 mod transactions;
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         transactions::a_silent_half_message_becomes_what_the_checker_says
         transactions::unknown_is_asked_again_until_somebody_knows
         transactions::a_checker_that_panics_is_asked_again
-        transactions::a_checker_that_never_ends_is_left_and_asked_again
+        transactions::checkers_that_never_end_are_cut_off_and_asked_again
         transactions::with_a_recovery_time_a_late_commit_changes_nothing_and_the_check_delivers
         transactions::without_a_recovery_time_a_late_commit_delivers
         transactions::a_sibling_is_asked_when_the_producer_is_gone

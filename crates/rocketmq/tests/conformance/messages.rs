@@ -109,6 +109,14 @@ pub async fn a_replaced_handle_acknowledges_nothing(lab: Arc<Lab>) {
     assert_eq!(again.attempt, 2, "and delivers it again");
     assert_eq!(consumer.ack(std::slice::from_ref(&again)).await, [Ok(())]);
     assert_eq!(consumer.ack(&[again]).await, [Ok(())], "twice is once");
+    // The one in its place does: else it would come again within the next polls.
+    producer.send(&message(&topic, "other")).await.expect("sent");
+    let mut delivery = take(&consumer, &topic, "other").await;
+    consumer.change_invisible(&mut delivery, SECOND).await.expect("told");
+    assert_eq!(consumer.ack(&[delivery]).await, [Ok(())]);
+    for _ in 0..2 {
+        assert_eq!(consumer.receive(&topic, 1, INVISIBLE).await, Ok(Vec::new()));
+    }
 }
 
 pub async fn dead_letters_by_hand(lab: Arc<Lab>) {
@@ -149,6 +157,12 @@ pub async fn acknowledging_many_is_told_one_by_one(lab: Arc<Lab>) {
     for topic in &topics {
         wait_until(SOON, async || lab.admin.lag(&group, topic).await == Ok(0)).await;
     }
+    // Of one message that came twice: the handle of the first time is over.
+    producer.send(&message(&topics[0], "twice")).await.expect("sent");
+    let (first, second) = (take(&consumer, &topics[0], "twice").await, take(&consumer, &topics[0], "twice").await);
+    assert_eq!((first.attempt, second.attempt), (1, 2));
+    let told = consumer.ack(&[first, second]).await;
+    assert!(matches!(&told[..], [Err(Error::Refused { .. }), Ok(())]), "{told:?}");
 }
 
 pub async fn delays_are_kept_and_recalled(lab: Arc<Lab>) {
@@ -225,8 +239,10 @@ pub async fn invisible_times_and_polls_are_checked(lab: Arc<Lab>) {
         assert!(matches!(SimpleConsumer::start(lab.access(), &group, &subscriptions, poll).await, Err(Error::Illegal(_))));
     }
     let consumer = SimpleConsumer::start(lab.access(), &group, &subscriptions, POLL).await.expect("a consumer");
+    let since = Instant::now();
     let error = consumer.receive(&topic, 1, 5 * SECOND).await.expect_err("ten seconds at least");
     assert_eq!(error.code(), Some(40_011), "{error}");
+    assert!(since.elapsed() >= SECOND, "who asks again and again does not spin: {:?}", since.elapsed());
     for max in [0, 33] {
         assert!(matches!(consumer.receive(&topic, max, INVISIBLE).await, Err(Error::Illegal(_))));
     }

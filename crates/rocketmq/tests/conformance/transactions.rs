@@ -56,41 +56,54 @@ pub async fn unknown_is_asked_again_until_somebody_knows(lab: Arc<Lab>) {
 
 pub async fn a_checker_that_panics_is_asked_again(lab: Arc<Lab>) {
     let topic = lab.topic("tx_panic", TopicKind::Transaction).await;
-    asked_again(&lab, &topic, || async { panic!("on purpose: a checker that panics") }).await;
+    let inbox = lab.inbox(&topic).await;
+    let plan = Plan::default();
+    let producer = asked_again(&lab, &topic, &plan, 1, || async { panic!("on purpose: a checker that panics") }).await;
+    inbox.wait_for("0").await;
+    assert_eq!((inbox.count("0"), plan.checks("0")), (1, 2));
+    drop(producer);
 }
 
-pub async fn a_checker_that_never_ends_is_left_and_asked_again(lab: Arc<Lab>) {
+pub async fn checkers_that_never_end_are_cut_off_and_asked_again(lab: Arc<Lab>) {
     let topic = lab.topic("tx_endless", TopicKind::Transaction).await;
-    let producer = asked_again(&lab, &topic, std::future::pending).await;
-    // The first is still running when the second is asked, and is then cut off: a shutdown does not wait for it for ever.
+    let inbox = lab.inbox(&topic).await;
+    let plan = Plan::default();
+    // More than may run at once: somebody must make room.
+    let count = 70;
+    let producer = asked_again(&lab, &topic, &plan, count, std::future::pending).await;
+    let keys: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+    inbox.wait_for_all(&keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    // Whatever still runs is cut off: a shutdown does not wait for it for ever.
     timeout(SOON, producer.shutdown()).await.expect("it ends").expect("goodbye");
 }
 
-/// A half message whose checker does this when it is asked first, and commits when it is asked again.
-async fn asked_again<F>(lab: &Lab, topic: &str, first: impl Fn() -> F + Send + Sync + 'static) -> TransactionalProducer
+/// Half messages of which the checker does this when it is asked first, and which it commits when it is asked again.
+async fn asked_again<F>(
+    lab: &Lab,
+    topic: &str,
+    plan: &Plan,
+    count: usize,
+    first: impl Fn() -> F + Send + Sync + 'static,
+) -> TransactionalProducer
 where
     F: Future<Output = Verdict> + Send + 'static,
 {
-    let inbox = lab.inbox(topic).await;
-    let plan = Plan::default();
-    plan.say("key", &[Unknown, Commit]);
-    let checker = {
-        let plan = plan.clone();
-        move |half| {
-            let verdict = plan.verdict(&half);
-            let first = (verdict == Unknown).then(&first);
-            async move {
-                match first {
-                    Some(first) => first.await,
-                    None => verdict,
-                }
+    (0..count).for_each(|n| plan.say(&n.to_string(), &[Unknown, Commit]));
+    let plan = plan.clone();
+    let checker = move |half| {
+        let verdict = plan.verdict(&half);
+        let first = (verdict == Unknown).then(&first);
+        async move {
+            match first {
+                Some(first) => first.await,
+                None => verdict,
             }
         }
     };
     let producer = TransactionalProducer::start(lab.access(), &[topic], checker).await.expect("a producer");
-    drop(producer.prepare(&message(topic, "key")).await.expect("stored"));
-    inbox.wait_for("key").await;
-    assert_eq!((inbox.count("key"), plan.checks("key")), (1, 2));
+    for n in 0..count {
+        drop(producer.prepare(&message(topic, &n.to_string())).await.expect("stored"));
+    }
     producer
 }
 
@@ -158,6 +171,8 @@ pub async fn wrong_topics_and_bodies_are_told_with_what_to_do(lab: Arc<Lab>) {
     says(error, None, "declares its topics");
     let error = Producer::start(lab.access(), &[&transactional]).await.err().expect("it would be asked");
     says(error, None, "start a TransactionalProducer");
+    let error = Producer::start(lab.access(), &["wrong_nowhere"]).await.err().expect("no topic");
+    says(error, Some(40_402), "Create the topic first");
     let producer = Producer::start(lab.access(), &[&plain]).await.expect("a producer");
     says(producer.send(&message(&transactional, "key")).await.expect_err("the wrong kind"), Some(40_014), "message.type");
     says(producer.send(&message("wrong_nowhere", "key")).await.expect_err("no topic"), Some(40_402), "Create the topic first");

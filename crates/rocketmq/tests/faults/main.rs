@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a test runs clients beside itself, by the machine's clock")]
 
-#[path = "../lab.rs"]
+#[path = "../lab/mod.rs"]
 mod lab;
 mod load;
 mod oracle;
@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         processes::a_process_killed_leaves_its_half_messages_to_another
         wires::a_wire_that_is_cut_slow_and_swallows_answers_loses_nothing
         wires::an_answer_that_is_swallowed_is_unknown_and_the_broker_asks
+        wires::an_ordered_receive_whose_answer_is_lost_is_answered_again
         processes::an_idle_client_rests_and_one_without_a_broker_does_not_spin
         servers::a_proxy_that_forgot_a_half_message_says_so_and_the_check_delivers
         servers::a_half_message_that_nobody_answers_for_is_given_up_by_the_broker

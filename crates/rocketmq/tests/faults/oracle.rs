@@ -28,7 +28,7 @@ pub struct Oracle {
     pub checks: Arc<AtomicU64>,
     unknown: Arc<AtomicU64>,
     not_sent: Arc<AtomicU64>,
-    lost_hints: Arc<AtomicU64>,
+    pub lost_hints: Arc<AtomicU64>,
 }
 
 /// How it went.

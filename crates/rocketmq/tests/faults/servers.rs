@@ -8,6 +8,7 @@ use crate::{lab_of, lab_with};
 use rocketmq::admin::{Admin, TopicKind};
 use rocketmq::{Access, Error, SimpleConsumer, Subscription, Verdict};
 use services::{Member, Service, Status};
+use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 pub async fn a_broker_killed_under_load_loses_nothing() {
@@ -37,6 +38,8 @@ pub async fn after_a_restart_the_broker_is_answered_at_once() {
     lab.kill9(Service::Broker).await;
     wait_until(SOON, async || !producer.health()[0].up).await;
     (0..10).for_each(|n| plan.say(&n.to_string(), &[Verdict::Commit]));
+    // Long enough for pauses between two tries to grow, if they grew without end.
+    wait_out(20 * SECOND).await;
     lab.up(Service::Broker).await;
     let since = Instant::now();
     inbox.wait_for("0").await;
@@ -112,6 +115,8 @@ pub async fn two_brokers_behind_two_proxies_survive_the_death_of_any_one() {
     assert_eq!(consumer.brokers(topic).await, Ok(2));
     let load = Load::start(access(), topic, 16).await;
     goes_on(&load.oracle, 500).await;
+    // Two proxies, and each knows only the half messages that it took.
+    assert_eq!(load.oracle.lost_hints.load(Ordering::Relaxed), 0, "each was settled where it was prepared");
     assert_eq!(consumer.health().iter().filter(|endpoint| endpoint.up).count(), 2);
     for member in Member::ALL {
         let set = cluster.0.clone();
