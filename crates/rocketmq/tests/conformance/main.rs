@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         transactions::unknown_is_asked_again_until_somebody_knows
         transactions::a_checker_that_panics_is_asked_again
         transactions::checkers_that_never_end_are_cut_off_and_asked_again
+        transactions::a_shutdown_waits_for_a_checker_and_its_answer
         transactions::with_a_recovery_time_a_late_commit_changes_nothing_and_the_check_delivers
         transactions::without_a_recovery_time_a_late_commit_delivers
         transactions::a_sibling_is_asked_when_the_producer_is_gone

@@ -1,11 +1,12 @@
 //! Half messages: committed, rolled back, asked about; and what is refused before anything is sent.
 
-use crate::lab::{Lab, POLL, Plan, SECOND, SOON, ignorant, message, wait_until};
+use crate::lab::{Lab, POLL, Plan, SECOND, SOON, ignorant, lock, message, wait_out, wait_until};
 use Verdict::{Commit, Rollback, Unknown};
 use rocketmq::admin::TopicKind;
-use rocketmq::{Error, Message, Producer, SimpleConsumer, Subscription, TransactionalProducer, Verdict};
-use std::sync::Arc;
+use rocketmq::{Access, Error, Message, Observer, Producer, SimpleConsumer, Subscription, TransactionalProducer, Verdict};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 pub async fn what_is_committed_is_delivered_once_and_what_is_rolled_back_never_and_neither_is_asked_about(lab: Arc<Lab>) {
@@ -57,11 +58,30 @@ pub async fn unknown_is_asked_again_until_somebody_knows(lab: Arc<Lab>) {
 pub async fn a_checker_that_panics_is_asked_again(lab: Arc<Lab>) {
     let topic = lab.topic("tx_panic", TopicKind::Transaction).await;
     let inbox = lab.inbox(&topic).await;
-    let plan = Plan::default();
-    let producer = asked_again(&lab, &topic, &plan, 1, || async { panic!("on purpose: a checker that panics") }).await;
+    let (plan, told) = (Plan::default(), Arc::<Told>::default());
+    let access = lab.access().with_observer(told.clone());
+    let producer = asked_again(access, &topic, &plan, 1, || async { panic!("on purpose: a checker that panics") }).await;
     inbox.wait_for("0").await;
     assert_eq!((inbox.count("0"), plan.checks("0")), (1, 2));
+    assert_eq!(*lock(&told.checks), [None, Some(Commit)], "who watches is told");
     drop(producer);
+}
+
+/// What an observer was told.
+#[derive(Default)]
+struct Told {
+    checks: Mutex<Vec<Option<Verdict>>>,
+    requests: Mutex<Vec<&'static str>>,
+}
+
+impl Observer for Told {
+    fn checked(&self, verdict: Option<Verdict>) {
+        lock(&self.checks).push(verdict);
+    }
+
+    fn request(&self, method: &'static str, _: Option<&Error>, _: Duration) {
+        lock(&self.requests).push(method);
+    }
 }
 
 pub async fn checkers_that_never_end_are_cut_off_and_asked_again(lab: Arc<Lab>) {
@@ -70,7 +90,7 @@ pub async fn checkers_that_never_end_are_cut_off_and_asked_again(lab: Arc<Lab>) 
     let plan = Plan::default();
     // More than may run at once: somebody must make room.
     let count = 70;
-    let producer = asked_again(&lab, &topic, &plan, count, std::future::pending).await;
+    let producer = asked_again(lab.access(), &topic, &plan, count, std::future::pending).await;
     let keys: Vec<String> = (0..count).map(|n| n.to_string()).collect();
     inbox.wait_for_all(&keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
     // Whatever still runs is cut off: a shutdown does not wait for it for ever.
@@ -79,7 +99,7 @@ pub async fn checkers_that_never_end_are_cut_off_and_asked_again(lab: Arc<Lab>) 
 
 /// Half messages of which the checker does this when it is asked first, and which it commits when it is asked again.
 async fn asked_again<F>(
-    lab: &Lab,
+    access: Access,
     topic: &str,
     plan: &Plan,
     count: usize,
@@ -100,11 +120,33 @@ where
             }
         }
     };
-    let producer = TransactionalProducer::start(lab.access(), &[topic], checker).await.expect("a producer");
+    let producer = TransactionalProducer::start(access, &[topic], checker).await.expect("a producer");
     for n in 0..count {
         drop(producer.prepare(&message(topic, &n.to_string())).await.expect("stored"));
     }
     producer
+}
+
+pub async fn a_shutdown_waits_for_a_checker_and_its_answer(lab: Arc<Lab>) {
+    let topic = lab.topic("tx_last_word", TopicKind::Transaction).await;
+    let inbox = lab.inbox(&topic).await;
+    let asked = Arc::new(Semaphore::new(0));
+    let checker = {
+        let asked = asked.clone();
+        move |_| {
+            asked.add_permits(1);
+            async {
+                wait_out(SECOND).await;
+                Commit
+            }
+        }
+    };
+    let producer = TransactionalProducer::start(lab.access(), &[&topic], checker).await.expect("a producer");
+    drop(producer.prepare(&message(&topic, "key")).await.expect("stored"));
+    drop(timeout(SOON, asked.acquire()).await.expect("it is asked"));
+    producer.shutdown().await.expect("goodbye");
+    // Nobody else could have said it.
+    inbox.wait_for("key").await;
 }
 
 pub async fn with_a_recovery_time_a_late_commit_changes_nothing_and_the_check_delivers(lab: Arc<Lab>) {
@@ -199,14 +241,17 @@ pub async fn wrong_topics_and_bodies_are_told_with_what_to_do(lab: Arc<Lab>) {
 
 pub async fn a_client_that_says_goodbye_is_gone_at_once(lab: Arc<Lab>) {
     let topic = lab.topic("goodbye", TopicKind::Transaction).await;
-    let producer = Plan::default().producer(lab.access(), &topic).await;
+    let told = Arc::<Told>::default();
+    let producer = Plan::default().producer(lab.access().with_observer(told.clone()), &topic).await;
     let connected = async || {
         lab.admin.producers(&topic).await.is_ok_and(|clients| clients["connectionSet"].as_array().is_some_and(|set| !set.is_empty()))
     };
     wait_until(SOON, connected).await;
     let health = producer.health();
     assert!(health.len() == 1 && health[0].up && health[0].error.is_none(), "{health:?}");
+    wait_until(SOON, async || lock(&told.requests).contains(&"Heartbeat")).await;
     producer.shutdown().await.expect("goodbye");
+    assert_eq!(lock(&told.requests).last(), Some(&"NotifyClientTermination"));
     let since = Instant::now();
     wait_until(SOON, async || !connected().await).await;
     assert!(since.elapsed() < 5 * SECOND, "it would be two minutes without a goodbye: {:?}", since.elapsed());

@@ -6,7 +6,7 @@ use crate::load::Load;
 use crate::oracle::goes_on;
 use crate::{lab_of, lab_with};
 use rocketmq::admin::{Admin, TopicKind};
-use rocketmq::{Access, Error, SimpleConsumer, Subscription, Verdict};
+use rocketmq::{Access, Error, Message, SimpleConsumer, Subscription, Verdict};
 use services::{Member, Service, Status};
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
@@ -156,6 +156,7 @@ pub async fn a_proxy_that_forgot_a_half_message_says_so_and_the_check_delivers()
     let lab = lab_with("forgets", |set| {
         set.with_proxy_setting("transactionDataExpireMillis", 2_000)
             .with_proxy_setting("transactionDataExpireScanPeriodMillis", 500)
+            .with_proxy_setting("maxMessageSize", 65_536)
             .with_broker_setting("transactionTimeOut", 8_000)
     });
     let topic = lab.topic("forgotten", TopicKind::Transaction).await;
@@ -165,6 +166,9 @@ pub async fn a_proxy_that_forgot_a_half_message_says_so_and_the_check_delivers()
     plan.say("key", &[Verdict::Commit]);
     let half = producer.prepare(&message(&topic, "key")).await.expect("stored");
     wait_out(5 * SECOND).await;
+    let large = Message::new(&*topic, vec![b'x'; 65_537]);
+    let error = producer.prepare(&large).await.expect_err("more than this proxy takes");
+    assert!(matches!(&error, Error::Illegal(what) if what.contains("65536")), "{error}");
     let error = half.commit().await.expect_err("the proxy forgot it");
     assert_eq!(error.code(), Some(50_001), "{error}");
     assert!(!error.had_no_effect(), "who says so may have done it before");
